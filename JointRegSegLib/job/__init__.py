@@ -1,0 +1,26 @@
+"""The words every room speaks: request, result, events, quality and errors. Standard library only."""
+
+from .errors import Code, JobError
+from .events import Event, Kind
+from .quality import Caution, LabelVolume, Measure, QualityTable, Status, StepCost
+from .request import Atlas, Device, Quality, Request, Similarity
+from .result import Result
+
+__all__ = [
+    "Atlas",
+    "Caution",
+    "Code",
+    "Device",
+    "Event",
+    "JobError",
+    "Kind",
+    "LabelVolume",
+    "Measure",
+    "Quality",
+    "QualityTable",
+    "Request",
+    "Result",
+    "Similarity",
+    "Status",
+    "StepCost",
+]

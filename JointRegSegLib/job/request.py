@@ -1,0 +1,141 @@
+"""A run, described completely: what the four doors (panel, console, shell, batch) hand to the worker."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from .errors import Code, JobError
+
+START_AUTO = "auto"
+START_AS_PLACED = "as-placed"
+
+
+class Quality(str, Enum):
+    """How much time a run may take."""
+
+    FAST = "fast"
+    NORMAL = "normal"
+    ACCURATE = "accurate"
+
+
+class Similarity(str, Enum):
+    """What the registration calls alike."""
+
+    AUTO = "auto"
+    LNCC = "lncc"
+    MSE = "mse"
+    MI = "mi"
+    MIND = "mind"
+
+
+class Device(str, Enum):
+    """Where the registration computes."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+    MPS = "mps"
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """A labelled scan.
+
+    Attributes:
+        image: file, or folder of one DICOM series.
+        labels: label map or .seg.nrrd in the same space as the image.
+        table: names and colours of the labels (.csv or .ctbl), or None.
+        mask: voxels that may be compared (non-zero), or None for all.
+        name: what results call it; the image file's stem where empty. Never a patient's name.
+    """
+
+    image: Path
+    labels: Path
+    table: Path | None = None
+    mask: Path | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One target to register and segment.
+
+    Attributes:
+        atlases: the labelled scans; exactly one in this version.
+        target: the unlabelled scan: file, or folder of one DICOM series.
+        output: the folder that will hold the result; it appears whole or not at all.
+        target_mask: voxels of the target that may be compared (non-zero), or None for all.
+        quality: how much time the run may take.
+        similarity: what counts as alike; AUTO decides from the images and says so.
+        start: "auto", "as-placed", or the path of a transform file (target to atlas, LPS mm).
+        device: where to compute; AUTO takes a working GPU, else the CPU.
+        seed: of everything random.
+        threads: CPU threads, or None for the library's default.
+        memory_gb: the most memory to plan for, or None for what is free.
+        overwrite: replace an existing output folder.
+    """
+
+    atlases: tuple[Atlas, ...]
+    target: Path
+    output: Path
+    target_mask: Path | None = None
+    quality: Quality = Quality.NORMAL
+    similarity: Similarity = Similarity.AUTO
+    start: str = START_AUTO
+    device: Device = Device.AUTO
+    seed: int = 0
+    threads: int | None = None
+    memory_gb: float | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.atlases) != 1:
+            raise JobError(
+                Code.REQUEST_INVALID,
+                f"The request names {len(self.atlases)} atlases.",
+                "This version registers exactly one atlas: name one.",
+            )
+        if self.threads is not None and self.threads < 1:
+            raise JobError(Code.REQUEST_INVALID, f"threads is {self.threads}.", "Give a number of 1 or more.")
+        if self.memory_gb is not None and self.memory_gb <= 0:
+            raise JobError(Code.REQUEST_INVALID, f"memory_gb is {self.memory_gb}.", "Give a number above 0.")
+
+    def to_json(self) -> str:
+        """The request as a JSON text; paths are written absolute."""
+        return json.dumps(_plain(asdict(self)), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> Request:
+        """The request in a JSON text; a `JobError` where a key or a value is not understood."""
+        try:
+            fields = json.loads(text)
+            atlases = tuple(_with_paths(Atlas, atlas, ("image", "labels", "table", "mask")) for atlas in fields["atlases"])
+            enums = {
+                "quality": Quality(fields.get("quality", Quality.NORMAL)),
+                "similarity": Similarity(fields.get("similarity", Similarity.AUTO)),
+                "device": Device(fields.get("device", Device.AUTO)),
+            }
+            request = _with_paths(cls, {**fields, **enums, "atlases": atlases}, ("target", "output", "target_mask"))
+        except (ValueError, KeyError, TypeError) as problem:
+            raise JobError(
+                Code.REQUEST_INVALID, f"The request cannot be read: {problem}.", "Check its keys and values."
+            ) from problem
+        return request
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, Enum):
+        return value.value
+    return str(value.absolute()) if isinstance(value, Path) else value
+
+
+def _with_paths(cls: Any, fields: dict[str, Any], names: tuple[str, ...]) -> Any:
+    return cls(**{**fields, **{name: Path(fields[name]) for name in names if fields.get(name) is not None}})
