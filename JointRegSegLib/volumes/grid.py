@@ -80,14 +80,13 @@ class Grid:
 
     def box(self, start: tuple[int, int, int], size: tuple[int, int, int]) -> Grid:
         """The part of the lattice that begins at index `start` and has `size` voxels; may reach beyond this grid."""
-        origin = self.to_lps(start)
-        return Grid(size, self.spacing, (origin[0], origin[1], origin[2]), self.direction)
+        return Grid(size, self.spacing, _triple(self.to_lps(start)), self.direction)
 
     def resized(self, size: tuple[int, int, int]) -> Grid:
         """A grid of `size` voxels whose outer voxel centres lie on this grid's (align_corners=True)."""
         old, new = np.asarray(self.size) - 1.0, np.maximum(np.asarray(size) - 1.0, 1.0)
         spacing = np.where(old > 0, old / new, 1.0) * self.spacing
-        return Grid(size, (spacing[0], spacing[1], spacing[2]), self.origin, self.direction)
+        return Grid(size, _triple(spacing), self.origin, self.direction)
 
     def empty_image(self) -> sitk.Image:
         """A small-typed SimpleITK image of zeros on this grid, to resample onto."""
@@ -99,3 +98,8 @@ class Grid:
         image.SetOrigin(self.origin)
         image.SetDirection(self.direction)
         return image
+
+
+def _triple(values: NDArray[np.float64]) -> Triple:
+    x, y, z = (float(value) for value in values)
+    return x, y, z
