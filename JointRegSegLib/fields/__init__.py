@@ -1,0 +1,32 @@
+"""Displacement fields as torch tensors: (B, 3, D, H, W), voxels, channel i along tensor axis i, align_corners=True."""
+
+from .inverse import inverse
+from .jacobian import jacobian_determinant
+from .millimetres import affine_positions, apply_matrix, from_lps, to_lps, voxel_matrix
+from .resize import resize_field, resize_image
+from .sampling import Shape, identity, sample, shape_of
+from .smoothing import binomial, box_mean, gaussian
+from .velocity import exponential
+from .warp import compose, warp
+
+__all__ = [
+    "Shape",
+    "affine_positions",
+    "apply_matrix",
+    "binomial",
+    "box_mean",
+    "compose",
+    "exponential",
+    "from_lps",
+    "gaussian",
+    "identity",
+    "inverse",
+    "jacobian_determinant",
+    "resize_field",
+    "resize_image",
+    "sample",
+    "shape_of",
+    "to_lps",
+    "voxel_matrix",
+    "warp",
+]

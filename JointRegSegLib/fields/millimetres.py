@@ -1,0 +1,46 @@
+"""The one place where voxels of tensors become LPS millimetres, and back.
+
+Tensors count (d, h, w); grids count (i, j, k) = (w, h, d) and know where voxels lie.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from JointRegSegLib.volumes.grid import Grid
+
+from .sampling import identity
+
+
+def voxel_matrix(source: Grid, target: Grid, lps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """4x4 matrix from voxels (d, h, w, 1) of `source` to voxels of `target`, given the 4x4 LPS mm map between them."""
+    flip = np.eye(4)[[2, 1, 0, 3]]
+    return flip @ np.linalg.inv(target.matrix) @ lps @ source.matrix @ flip
+
+
+def affine_positions(grid: Grid, other: Grid, lps: NDArray[np.float64], like: Tensor) -> Tensor:
+    """Where the voxels of `grid` land in `other` under an LPS mm matrix, (1, 3, D, H, W) in voxels of `other`."""
+    return apply_matrix(voxel_matrix(grid, other, lps), identity(grid.shape, like))
+
+
+def apply_matrix(matrix: NDArray[np.float64], positions: Tensor) -> Tensor:
+    """A 4x4 voxel matrix applied to positions (1, 3, D, H, W)."""
+    m = torch.as_tensor(matrix, dtype=positions.dtype, device=positions.device)
+    flat = positions.reshape(3, -1)
+    return torch.addmm(m[:3, 3:], m[:3, :3], flat).view_as(positions)
+
+
+def to_lps(field: Tensor, grid: Grid) -> NDArray[np.float32]:
+    """A displacement in voxels (1, 3, D, H, W) on `grid` as LPS mm vectors, (k, j, i, 3)."""
+    linear = torch.as_tensor(grid.matrix[:3, :3], dtype=field.dtype)
+    vectors = torch.einsum("xc,cdhw->dhwx", linear, field[0].flip(0).cpu())
+    return np.ascontiguousarray(vectors.numpy(), np.float32)
+
+
+def from_lps(vectors: NDArray[np.float32], grid: Grid) -> Tensor:
+    """LPS mm vectors (k, j, i, 3) as a displacement in voxels of `grid`, (1, 3, D, H, W) float32."""
+    inverse = torch.as_tensor(np.linalg.inv(grid.matrix[:3, :3]), dtype=torch.float32)
+    return torch.einsum("cx,dhwx->cdhw", inverse, torch.as_tensor(vectors)).flip(0)[None].contiguous()

@@ -1,0 +1,51 @@
+"""Reading an image tensor between its voxels. Everything that warps goes through here."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Shape = tuple[int, int, int]
+
+
+def shape_of(tensor: Tensor) -> Shape:
+    """The last three sizes of a tensor, (D, H, W)."""
+    depth, height, width = tensor.shape[-3:]
+    return depth, height, width
+
+
+def identity(shape: Shape, like: Tensor) -> Tensor:
+    """Every voxel's own position, (1, 3, D, H, W), channel i along tensor axis i, in voxels; type and device of `like`."""
+    axes = [torch.arange(n, device=like.device, dtype=like.dtype) for n in shape]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"))[None]
+
+
+def sample(image: Tensor, positions: Tensor, mode: str = "bilinear", padding: str = "border") -> Tensor:
+    """Values of `image` at fractional voxel positions; differentiable in both.
+
+    Args:
+        image: (B, C, D, H, W).
+        positions: (B, 3, D', H', W'), channel i along tensor axis i, in voxels of `image`.
+        mode: "bilinear" (trilinear in 3-D) or "nearest".
+        padding: "border" repeats the edge, "zeros" continues with zero.
+
+    Returns: (B, C, D', H', W').
+    """
+    axes = [positions[:, i] * (2.0 / max(n - 1, 1)) - 1.0 for i, n in enumerate(shape_of(image))]
+    return _grid_sample(image, torch.stack(axes[::-1], -1), mode, padding)
+
+
+def _grid_sample(image: Tensor, grid: Tensor, mode: str, padding: str) -> Tensor:
+    """PyTorch's sampler; a single volume on the CPU is read in slabs, since its kernel gives a thread per batch item."""
+    slabs = _slabs(grid.shape[1]) if image.device.type == "cpu" and image.shape[0] == 1 else 1
+    if slabs > 1:
+        grid = grid.reshape(slabs, grid.shape[1] // slabs, *grid.shape[2:])
+        image = image.expand(slabs, -1, -1, -1, -1)
+    out = F.grid_sample(image, grid, mode=mode, padding_mode=padding, align_corners=True)
+    return out if slabs == 1 else out.transpose(0, 1).reshape(1, out.shape[1], -1, *out.shape[3:])
+
+
+def _slabs(depth: int) -> int:
+    """The largest number of equal slabs of `depth` slices that the threads can share."""
+    return next(n for n in range(min(torch.get_num_threads(), depth), 0, -1) if depth % n == 0)

@@ -1,0 +1,68 @@
+"""Separable smoothing of (B, C, D, H, W) tensors by sums of shifted slices."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_AXES = (2, 3, 4)
+
+
+def box_mean(x: Tensor, width: int) -> Tensor:
+    """Mean over a cube of odd `width`, zero beyond the edges; cost grows with the logarithm of `width`."""
+    for axis in _AXES:
+        x = _window_sum(x, axis, width)
+    return x.mul_(1.0 / width**3)
+
+
+def binomial(x: Tensor) -> Tensor:
+    """Weights 1/4, 1/2, 1/4 along each axis, edges repeated."""
+    for axis in _AXES:
+        n = x.shape[axis]
+        y = x * 0.5
+        y.narrow(axis, 1, n - 1).add_(x.narrow(axis, 0, n - 1), alpha=0.25)
+        y.narrow(axis, 0, n - 1).add_(x.narrow(axis, 1, n - 1), alpha=0.25)
+        y.narrow(axis, 0, 1).add_(x.narrow(axis, 0, 1), alpha=0.25)
+        y.narrow(axis, n - 1, 1).add_(x.narrow(axis, n - 1, 1), alpha=0.25)
+        x = y
+    return x
+
+
+def gaussian(x: Tensor, sigma: tuple[float, float, float]) -> Tensor:
+    """Gaussian of standard deviation `sigma` voxels along D, H, W, cut at 3 sigma, edges repeated."""
+    for axis, width in zip(_AXES, sigma, strict=True):
+        radius = min(math.ceil(3 * width), x.shape[axis] - 1)
+        if width <= 0 or radius < 1:
+            continue
+        weights = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, dtype=x.dtype) / width) ** 2)
+        weights = (weights / weights.sum()).tolist()
+        padded = _pad(x, axis, radius, "replicate")
+        n = x.shape[axis]
+        x = padded.narrow(axis, 0, n) * weights[0]
+        for shift in range(1, 2 * radius + 1):
+            x.add_(padded.narrow(axis, shift, n), alpha=weights[shift])
+    return x
+
+
+def _window_sum(x: Tensor, axis: int, width: int) -> Tensor:
+    """Sums over an odd window from sums over 1, 2, 4, ... neighbours, so that a window of 7 costs four additions."""
+    n = x.shape[axis]
+    run, length = _pad(x, axis, width // 2, "constant"), 1
+    total, start = run.narrow(axis, 0, n), 1
+    while 2 * length <= width:
+        rest = run.shape[axis] - length
+        run = run.narrow(axis, 0, rest) + run.narrow(axis, length, rest)
+        length *= 2
+        if width & length:
+            total = total + run.narrow(axis, start, n)
+            start += length
+    return total
+
+
+def _pad(x: Tensor, axis: int, amount: int, mode: str) -> Tensor:
+    pad = [0] * 6
+    pad[2 * (4 - axis)] = pad[2 * (4 - axis) + 1] = amount
+    return F.pad(x, pad, mode=mode)

@@ -1,0 +1,53 @@
+"""How smooth and how invertible a deformation is, from the determinant of its Jacobian."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class JacobianStatistics:
+    """Figures over the voxels that were asked for.
+
+    Attributes:
+        folding_percent: voxels with a determinant of 0 or less, in %.
+        minimum, maximum: of the determinant.
+        std: standard deviation of the determinant.
+        sd_log: standard deviation of the logarithm of the determinant (clipped below at 1e-3), SDlogJ.
+    """
+
+    folding_percent: float
+    minimum: float
+    maximum: float
+    std: float
+    sd_log: float
+
+
+def determinant(vectors: NDArray[np.floating], matrix: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Determinant of I + grad u by central differences, one-sided at the edges.
+
+    Args:
+        vectors: displacements (k, j, i, 3) in LPS mm.
+        matrix: 3x3, columns are the steps in LPS mm along i, j, k (`Grid.matrix[:3, :3]`).
+
+    Returns: (k, j, i) float32.
+    """
+    inverse = np.linalg.inv(matrix)
+    steps = np.stack([np.gradient(vectors, axis=axis) for axis in (2, 1, 0)], axis=-1)
+    found: NDArray[np.float32] = np.linalg.det(np.eye(3) + steps @ inverse).astype(np.float32)
+    return found
+
+
+def statistics(determinants: NDArray[np.floating], mask: NDArray[np.bool_] | None = None) -> JacobianStatistics:
+    """Figures of a determinant map (D, H, W), inside `mask` where one is given."""
+    values = np.asarray(determinants if mask is None else determinants[mask], np.float64).ravel()
+    return JacobianStatistics(
+        folding_percent=100.0 * float(np.mean(values <= 0)),
+        minimum=float(values.min()),
+        maximum=float(values.max()),
+        std=float(values.std()),
+        sd_log=float(np.log(np.maximum(values, 1e-3)).std()),
+    )
