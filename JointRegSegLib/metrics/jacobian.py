@@ -1,4 +1,4 @@
-"""How smooth and how invertible a deformation is, from the determinant of its Jacobian."""
+"""How smooth and how invertible a deformation is, from its Jacobian determinants (`fields.jacobian_determinant`)."""
 
 from __future__ import annotations
 
@@ -24,21 +24,6 @@ class JacobianStatistics:
     maximum: float
     std: float
     sd_log: float
-
-
-def determinant(vectors: NDArray[np.floating], matrix: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Determinant of I + grad u by central differences, one-sided at the edges.
-
-    Args:
-        vectors: displacements (k, j, i, 3) in LPS mm.
-        matrix: 3x3, columns are the steps in LPS mm along i, j, k (`Grid.matrix[:3, :3]`).
-
-    Returns: (k, j, i) float32.
-    """
-    inverse = np.linalg.inv(matrix)
-    steps = np.stack([np.gradient(vectors, axis=axis) for axis in (2, 1, 0)], axis=-1)
-    found: NDArray[np.float32] = np.linalg.det(np.eye(3) + steps @ inverse).astype(np.float32)
-    return found
 
 
 def statistics(determinants: NDArray[np.floating], mask: NDArray[np.bool_] | None = None) -> JacobianStatistics:
