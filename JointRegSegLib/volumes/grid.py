@@ -75,7 +75,9 @@ class Grid:
         """Whether both grids have the same size and all corners within `tolerance` voxels of each other."""
         if self.size != other.size:
             return False
-        corners = np.array([[c * (n - 1) for c, n in zip(bits, self.size, strict=True)] for bits in np.ndindex(2, 2, 2)])
+        corners = np.array(
+            [[c * (n - 1) for c, n in zip(bits, self.size, strict=True)] for bits in np.ndindex(2, 2, 2)]
+        )
         return bool(np.abs(self.to_index(other.to_lps(corners)) - corners).max() <= tolerance)
 
     def box(self, start: tuple[int, int, int], size: tuple[int, int, int]) -> Grid:

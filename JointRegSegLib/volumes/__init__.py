@@ -1,0 +1,36 @@
+"""Scans, label maps, fields and affines as values, and the files they live in. No torch here."""
+
+from .grid import Grid
+from .labels import Label, LabelTable
+from .orientation import canonical, reorient
+from .reading import read_label_map, read_mask, read_volume
+from .resampling import resample_labels_to, resample_volume_to, to_sitk
+from .tables import read_label_table
+from .transforms import read_affine, read_field, write_affine, write_field
+from .volume import LabelMap, Volume, present_values
+from .writing import write_label_map, write_segmentation, write_volume
+
+__all__ = [
+    "Grid",
+    "Label",
+    "LabelMap",
+    "LabelTable",
+    "Volume",
+    "canonical",
+    "present_values",
+    "read_affine",
+    "read_field",
+    "read_label_map",
+    "read_label_table",
+    "read_mask",
+    "read_volume",
+    "reorient",
+    "resample_labels_to",
+    "resample_volume_to",
+    "to_sitk",
+    "write_affine",
+    "write_field",
+    "write_label_map",
+    "write_segmentation",
+    "write_volume",
+]

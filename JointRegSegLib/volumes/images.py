@@ -1,0 +1,111 @@
+"""Opening image files and DICOM folders, with an error that a user can act on for each way it can fail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from ..job.errors import Code, JobError
+from .dicom import read_series
+
+_COMPLEX = {sitk.sitkComplexFloat32, sitk.sitkComplexFloat64}
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep ITK's warnings about odd headers off stderr; what matters is raised."""
+    before = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(before)
+
+
+def load_image(path: Path) -> sitk.Image:
+    """The 3-D image in a file or in a folder of one DICOM series; its voxels may have several components.
+
+    Raises `JobError`: FILE_MISSING, FILE_UNREADABLE, NOT_3D.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise JobError(Code.FILE_MISSING, f"There is no {path}.", "Check the path.")
+    try:
+        with quiet():
+            image = read_series(path) if path.is_dir() else _read_file(path)
+    except RuntimeError as problem:
+        raise _unreadable(path, str(problem)) from None
+    if image.GetPixelID() in _COMPLEX:
+        raise JobError(Code.FILE_UNREADABLE, f"{path} holds complex numbers.", "Give a magnitude image.")
+    return image
+
+
+def require_scalar(path: Path, image: sitk.Image) -> None:
+    """Raise NOT_3D where a voxel has several components (colour, vectors, time)."""
+    components = image.GetNumberOfComponentsPerPixel()
+    if components > 1:
+        raise _not_3d(path, f"has {components} values in each of its {_times(image.GetSize())} voxels")
+
+
+def require_thick(path: Path, image: sitk.Image) -> None:
+    """Raise NOT_3D where an axis has a single voxel: one slice is no volume."""
+    if min(image.GetSize()) < 2:
+        raise _not_3d(path, f"has {_times(image.GetSize())} voxels: it is a single slice")
+
+
+def require_finite(path: Path, array: NDArray[Any]) -> None:
+    """Raise NOT_FINITE where the array holds NaN or infinity."""
+    if array.dtype.kind != "f":
+        return
+    bad = array.size - int(np.count_nonzero(np.isfinite(array)))
+    if bad:
+        raise JobError(
+            Code.NOT_FINITE,
+            f"{path} has {bad} values that are not finite numbers (NaN or infinity, of {array.size}).",
+            "Replace them, for example by the background value, and save the file again.",
+        )
+
+
+def _read_file(path: Path) -> sitk.Image:
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    size = reader.GetSize()
+    if len(size) < 3 or any(n != 1 for n in size[3:]):
+        raise _not_3d(path, f"has {_times(size)} voxels: {len(size)} axes")
+    if len(size) > 3:
+        reader.SetExtractSize([*size[:3], *(0 for _ in size[3:])])
+    image: sitk.Image = reader.Execute()
+    return image
+
+
+def _times(size: tuple[int, ...]) -> str:
+    return " x ".join(str(n) for n in size)
+
+
+def _not_3d(path: Path, what: str) -> JobError:
+    return JobError(
+        Code.NOT_3D,
+        f"{path} {what}.",
+        "Give one 3-D image with one number per voxel; of a time series take one frame, of DICOM slices the folder.",
+    )
+
+
+def _unreadable(path: Path, problem: str) -> JobError:
+    if "orthonormal" in problem:
+        return JobError(
+            Code.FILE_UNREADABLE,
+            f"The axes of {path} are not at right angles to each other.",
+            "Resample it onto a rectangular grid first.",
+        )
+    return JobError(
+        Code.FILE_UNREADABLE,
+        f"{path} cannot be read as an image: it is damaged or of an unknown format.",
+        "Give a .nii, .nii.gz, .nrrd, .mha or .mhd file, or a folder with one DICOM series.",
+    )
