@@ -43,12 +43,13 @@ def staging(output: Path, overwrite: bool, system: FileSystem | None = None) -> 
     check_output(output, overwrite)
     made: list[Path] = []
     try:
-        _make_parents(output.parent, made)
+        made = missing_parents(output)
+        output.parent.mkdir(parents=True, exist_ok=True)
         clear_leftovers(output, system)
         partial = _sibling(output, _PARTIAL)
         partial.mkdir()
     except OSError as problem:
-        _unmake(made)
+        remove_empty(made)
         raise _unwritable(output, problem) from problem
     try:
         yield partial
@@ -57,7 +58,7 @@ def staging(output: Path, overwrite: bool, system: FileSystem | None = None) -> 
     except BaseException as problem:
         full = _means_full(problem, output.parent)
         system.remove(partial)
-        _unmake(made)
+        remove_empty(made)
         if full:
             raise _disk_full(output) from problem
         raise
@@ -135,6 +136,20 @@ def replace_folder(new: Path, old: Path, system: FileSystem) -> None:
     system.remove(aside)
 
 
+def missing_parents(output: Path) -> list[Path]:
+    """The folders above `output` that do not exist yet, outermost first."""
+    return [folder for folder in reversed(output.parents) if not folder.exists()]
+
+
+def remove_empty(folders: list[Path]) -> None:
+    """Remove those of nested folders, outermost first, that are empty."""
+    for folder in reversed(folders):
+        try:
+            folder.rmdir()
+        except OSError:
+            return
+
+
 def _publish(partial: Path, output: Path, system: FileSystem) -> None:
     try:
         replace_folder(partial, output, system)
@@ -157,24 +172,6 @@ def _is_abandoned(folder: Path, host: str, pid: int, system: FileSystem, dead: i
         return time.time() - folder.stat().st_mtime > FOREIGN_AGE_SECONDS
     except OSError:
         return False
-
-
-def _make_parents(folder: Path, made: list[Path]) -> None:
-    missing = []
-    while not folder.exists():
-        missing.append(folder)
-        folder = folder.parent
-    for parent in reversed(missing):
-        parent.mkdir()
-        made.append(parent)
-
-
-def _unmake(made: list[Path]) -> None:
-    for folder in reversed(made):
-        try:
-            folder.rmdir()
-        except OSError:
-            return
 
 
 def _means_full(problem: BaseException, folder: Path) -> bool:
