@@ -96,7 +96,7 @@ class Files:
         self, ids: Any, files: Any, properties: Mapping[str, Any], harden: bool, messages: Any = None
     ) -> bool:
         return all(
-            [self._export(self._scene.GetNodeByID(i), f, properties, harden) for i, f in zip(ids, files, strict=True)]
+            self._export(self._scene.GetNodeByID(i), f, properties, harden) for i, f in zip(ids, files, strict=True)
         )
 
     def _load_scene(self, file: str) -> bool:
