@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..job.errors import Code, JobError
 from .dicom import read_series
+from .nifti import is_nifti, is_whole
 
 _COMPLEX = {sitk.sitkComplexFloat32, sitk.sitkComplexFloat64}
 
@@ -76,6 +77,8 @@ def _read_file(path: Path) -> sitk.Image:
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     reader.ReadImageInformation()
+    if is_nifti(path) and not is_whole(path):
+        raise RuntimeError(f"{path} is cut short")
     size = reader.GetSize()
     if len(size) < 3 or any(n != 1 for n in size[3:]):
         raise _not_3d(path, f"has {_times(size)} voxels: {len(size)} axes")
@@ -98,14 +101,10 @@ def _not_3d(path: Path, what: str) -> JobError:
 
 
 def _unreadable(path: Path, problem: str) -> JobError:
-    if "orthonormal" in problem:
-        return JobError(
-            Code.FILE_UNREADABLE,
-            f"The axes of {path} are not at right angles to each other.",
-            "Resample it onto a rectangular grid first.",
-        )
-    return JobError(
-        Code.FILE_UNREADABLE,
-        f"{path} cannot be read as an image: it is damaged or of an unknown format.",
+    what, advice = (
+        "cannot be read as an image: it is damaged, cut short or of an unknown format",
         "Give a .nii, .nii.gz, .nrrd, .mha or .mhd file, or a folder with one DICOM series.",
     )
+    if "orthonormal" in problem:
+        what, advice = "has axes that are not at right angles", "Resample it onto a rectangular grid first."
+    return JobError(Code.FILE_UNREADABLE, f"{path} {what}.", advice)

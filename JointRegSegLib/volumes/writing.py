@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from ..job.errors import Code, JobError
 from .grid import Grid
 from .images import quiet
+from .nifti import is_nifti, is_whole
 from .resampling import to_sitk
 from .segmentation import segmentation_header
 from .volume import LabelMap
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_NIFTI_HEADER = 352
 _CHUNK = 1 << 20
 
 
@@ -58,7 +58,7 @@ def write_or_explain(path: Path, write: Callable[[], None], expected: int) -> No
     try:
         with quiet():
             write()
-        if _is_whole(path, expected):
+        if not is_nifti(path) or is_whole(path):
             return
         problem = "it came out too short"
     except (RuntimeError, OSError) as error:
@@ -93,18 +93,6 @@ def explain_failure(path: Path, expected: int, problem: str) -> JobError:
         f"{path} cannot be written: {problem}.",
         "Choose an output folder that you may write to.",
     )
-
-
-def _is_whole(path: Path, expected: int) -> bool:
-    """Whether the file holds its voxels; the NIfTI writer is silent about a full disk, the others raise."""
-    size = path.stat().st_size
-    if path.suffix == ".nii":
-        return size >= _NIFTI_HEADER + expected
-    if path.name.endswith(".nii.gz"):
-        with path.open("rb") as file:
-            file.seek(max(size - 4, 0))
-            return int.from_bytes(file.read(), "little") >= (_NIFTI_HEADER + expected) % (1 << 32)
-    return size > 0
 
 
 def _narrow(array: NDArray[Any]) -> NDArray[Any]:
