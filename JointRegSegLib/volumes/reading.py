@@ -27,7 +27,7 @@ def read_volume(path: Path) -> Volume:
     require_scalar(path, image)
     require_thick(path, image)
     with np.errstate(over="ignore"):
-        array = sitk.GetArrayFromImage(image).astype(np.float32, copy=False)
+        array = np.array(sitk.GetArrayViewFromImage(image), np.float32)
     require_finite(path, array)
     low = float(array.min())
     if low == float(array.max()):

@@ -6,6 +6,7 @@ import errno
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def write_label_map(path: Path, label_map: LabelMap) -> None:
 
 def write_segmentation(path: Path, label_map: LabelMap) -> None:
     """Write a .seg.nrrd that Slicer reads as one segment for each label. Raises as `write_volume`."""
-    image = to_sitk(_narrow(label_map.array), label_map.grid)
+    image = to_sitk(_narrow(label_map.array, *label_map.table), label_map.grid)
     for key, value in segmentation_header(label_map).items():
         image.SetMetaData(key, value)
     write_image(path, image)
@@ -55,25 +56,27 @@ def write_image(path: Path, image: sitk.Image, compress: bool = True) -> None:
 def write_or_explain(path: Path, write: Callable[[], None], expected: int) -> None:
     """Call `write`, which makes the file at `path` from `expected` bytes of voxels (0: a small file)."""
     path = Path(path)
+    before = _stamp(path)
     try:
         with quiet():
             write()
         if not is_nifti(path) or is_whole(path):
             return
-        problem = "it came out too short"
-    except (RuntimeError, OSError) as error:
-        problem = str(error).strip().splitlines()[-1][:200] if str(error).strip() else "unknown cause"
-    if path.is_file():
-        path.unlink()
-    raise explain_failure(path, expected, problem)
+    except (RuntimeError, OSError):
+        pass  # The libraries' words hide the cause or name their own source files; explain_failure finds it anew.
+    if path.is_file() and _stamp(path) != before:
+        with suppress(OSError):
+            path.unlink()
+    raise explain_failure(path, expected)
 
 
-def explain_failure(path: Path, expected: int, problem: str) -> JobError:
+def explain_failure(path: Path, expected: int) -> JobError:
     """The error for a file that could not be written.
 
     SimpleITK does not say what the operating system said, so the folder is asked again: as many bytes are written to
     it as the file needs, and what that attempt says decides between DISK_FULL and OUTPUT_UNWRITABLE.
     """
+    problem = "a folder has that name" if path.is_dir() else "its name or format is not accepted"
     try:
         with tempfile.TemporaryFile(dir=path.parent, buffering=0) as probe:
             left = max(expected, _CHUNK)
@@ -95,5 +98,15 @@ def explain_failure(path: Path, expected: int, problem: str) -> JobError:
     )
 
 
-def _narrow(array: NDArray[Any]) -> NDArray[Any]:
-    return array.astype(np.uint8 if array.max(initial=0) < 256 else np.uint16, copy=False)
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """What changes when a file is written to; None where there is no file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
+def _narrow(array: NDArray[Any], *more_values: int) -> NDArray[Any]:
+    highest = max(int(array.max(initial=0)), *more_values, 0)
+    return array.astype(np.uint8 if highest < 256 else np.uint16, copy=False)

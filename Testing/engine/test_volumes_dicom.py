@@ -66,7 +66,7 @@ def _series(folder: Path, uid: str = "1.2.3", tilt: float = 0.0) -> Path:
     writer.KeepOriginalImageUIDOn()
     for k in range(GRID.size[2]):
         part = image[:, :, k]
-        place = GRID.to_lps((0, 0, k)) + [0.0, tilt * k, 0.0]
+        place = GRID.to_lps((0, 0, k)) + np.array([0.0, tilt * k, 0.0])
         header = {
             "0008|0018": f"{uid}.{k + 1}",
             "0008|0060": "CT",

@@ -14,7 +14,7 @@ from Testing.engine.volume_cases import GRID, labels, scan
 @pytest.mark.parametrize("grid", [GRID, Grid((4, 5, 6), (1.0, 2.0, 3.0), (5.0, 6.0, 7.0))], ids=["oblique", "straight"])
 def test_every_orientation_keeps_every_voxel_where_simpleitk_says(grid: Grid) -> None:
     volume = scan(grid)
-    places = {value: point for value, point in _points(volume)}
+    places = dict(_points(volume))
     seen = set()
     for turned in all_orientations(volume):
         image = to_sitk(turned.array, turned.grid)
