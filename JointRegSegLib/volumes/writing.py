@@ -62,12 +62,13 @@ def write_or_explain(path: Path, write: Callable[[], None], expected: int) -> No
             write()
         if not is_nifti(path) or is_whole(path):
             return
-    except (RuntimeError, OSError):
-        pass  # The libraries' words hide the cause or name their own source files; explain_failure finds it anew.
+        cause = None
+    except (RuntimeError, OSError) as error:
+        cause = error  # for developers: its words hide what the system said, so explain_failure finds that out anew
     if path.is_file() and _stamp(path) != before:
         with suppress(OSError):
             path.unlink()
-    raise explain_failure(path, expected)
+    raise explain_failure(path, expected) from cause
 
 
 def explain_failure(path: Path, expected: int) -> JobError:
