@@ -1,0 +1,211 @@
+"""Nodes become a request: everything is written in world space, under names that say nothing about a patient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import vtk
+
+from ..job import Atlas, Code, Device, JobError, Quality, Request, Similarity
+from ..job.request import START_AUTO
+from ..volumes import Grid, LabelMap, present_values, read_label_map, to_sitk, write_affine, write_segmentation
+from ..volumes.writing import write_image
+from .geometry import RAS_LPS, Voxels, matrix_of, voxels_of
+from .labels import labels_of_segmentation, table_of_label_map
+
+ATLAS, ATLAS_LABELS, ATLAS_MASK = "atlas.nrrd", "atlas_labels.seg.nrrd", "atlas_mask.nrrd"
+TARGET, TARGET_MASK, START = "target.nrrd", "target_mask.nrrd", "start.tfm"
+
+
+def request_from_nodes(
+    scene: Any,
+    *,
+    atlas: Any,
+    atlas_labels: Any,
+    target: Any,
+    output: Path,
+    inputs: Path,
+    atlas_mask: Any = None,
+    target_mask: Any = None,
+    start: Any = START_AUTO,
+    quality: Quality = Quality.NORMAL,
+    similarity: Similarity = Similarity.AUTO,
+    device: Device = Device.AUTO,
+    seed: int = 0,
+    threads: int | None = None,
+    memory_gb: float | None = None,
+    overwrite: bool = False,
+) -> tuple[Request, list[str]]:
+    """Write the nodes' images to files and describe the run.
+
+    Args:
+        scene: the vtkMRMLScene that the nodes belong to.
+        atlas: the labelled scan, a scalar volume node; this and the other nodes may be given by ID.
+        atlas_labels: its labels, a label map volume node or a segmentation node.
+        target: the scan to segment, a scalar volume node.
+        output: the folder for the result.
+        inputs: the folder for the files made here; it is created where missing.
+        atlas_mask: voxels of the atlas to compare, a label map volume node or a segmentation node, or None for all.
+        target_mask: the same for the target.
+        start: "auto", "as-placed", a transform file's path, or a linear transform node that would bring the atlas to
+            the target as its parent.
+        quality: see `Request`, as for the settings that follow.
+
+    Returns:
+        the request, and sentences about what was done to the images that the user should know.
+
+    Raises:
+        JobError: IMAGE_EMPTY, NOT_3D, LABELS_EMPTY, LABELS_ELSEWHERE, LABELS_NEGATIVE, LABELS_NOT_INTEGER,
+            LABELS_TOO_LARGE, SEGMENTS_OVERLAP, MASK_EMPTY, MASK_ELSEWHERE, START_INVALID, REQUEST_INVALID,
+            OUTPUT_UNWRITABLE, DISK_FULL.
+    """
+    export = _Export(scene, inputs)
+    atlas_scan = export.volume(atlas, ATLAS, "atlas")
+    target_scan = export.volume(target, TARGET, "target")
+    labelled = Atlas(
+        image=inputs / ATLAS,
+        labels=export.labels(atlas_labels, atlas_scan),
+        mask=export.mask(atlas_mask, ATLAS_MASK, atlas_scan, "atlas"),
+    )
+    request = Request(
+        atlases=(labelled,),
+        target=inputs / TARGET,
+        output=output,
+        target_mask=export.mask(target_mask, TARGET_MASK, target_scan, "target"),
+        quality=quality,
+        similarity=similarity,
+        start=export.start(start),
+        device=device,
+        seed=seed,
+        threads=threads,
+        memory_gb=memory_gb,
+        overwrite=overwrite,
+    )
+    return request, export.notes
+
+
+@dataclass(frozen=True)
+class _Scan:
+    """A volume as its node holds it, and the grid in world space that its file has."""
+
+    voxels: Voxels
+    grid: Grid
+
+
+class _Export:
+    """Writes nodes to one folder and keeps the notes."""
+
+    def __init__(self, scene: Any, folder: Path) -> None:
+        self._scene = scene
+        self._folder = folder
+        self.notes: list[str] = []
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            raise JobError(
+                Code.OUTPUT_UNWRITABLE, f"{folder} cannot be made: {problem.strerror}.", "Choose another folder."
+            ) from problem
+
+    def volume(self, given: Any, file: str, role: str) -> _Scan:
+        """Write a volume in world space."""
+        node = self._node(given, ("vtkMRMLScalarVolumeNode",), role)
+        voxels = voxels_of(node)
+        volume, resampled = voxels.in_world()
+        if resampled:
+            size = " x ".join(str(n) for n in volume.grid.size)
+            self.notes.append(
+                f"The {role} “{node.GetName()}” is under a transform that shears or bends it, so a copy resampled "
+                f"in world space is used ({size} voxels)."
+            )
+        elif node.GetParentTransformNode() is not None:
+            self.notes.append(f"The {role} “{node.GetName()}” is used where its transform places it.")
+        write_image(self._folder / file, to_sitk(volume.array, volume.grid), compress=False)
+        return _Scan(voxels, volume.grid)
+
+    def labels(self, given: Any, scan: _Scan) -> Path:
+        """Write the atlas's labels on the atlas's grid, with names, colors and terminology."""
+        node = self._node(given, ("vtkMRMLLabelMapVolumeNode", "vtkMRMLSegmentationNode"), "atlas labels")
+        if node.IsA("vtkMRMLSegmentationNode"):
+            voxels, table = labels_of_segmentation(node, scan.voxels)
+        else:
+            voxels = self._checked(node)
+            table = table_of_label_map(node, present_values(voxels.array))
+        array = voxels.resampled(scan.grid, nearest=True)
+        values = present_values(array)
+        if not values:
+            raise JobError(
+                Code.LABELS_ELSEWHERE,
+                f"The labels “{node.GetName()}” lie nowhere on the atlas.",
+                "Give labels that were drawn on the atlas, and put both under the same transform.",
+            )
+        lost = [label.name for value, label in table.items() if value not in values]
+        if lost:
+            self.notes.append(f"Without voxels on the atlas, and so left out: {', '.join(lost)}.")
+        write_segmentation(self._folder / ATLAS_LABELS, LabelMap(array, scan.grid, table.restricted(values)))
+        return self._folder / ATLAS_LABELS
+
+    def mask(self, given: Any, file: str, scan: _Scan, role: str) -> Path | None:
+        """Write a mask on its scan's grid, or nothing where none is given."""
+        if given is None or given == "":
+            return None
+        node = self._node(given, ("vtkMRMLLabelMapVolumeNode", "vtkMRMLSegmentationNode"), f"{role} mask")
+        segmented = node.IsA("vtkMRMLSegmentationNode")
+        voxels = labels_of_segmentation(node, scan.voxels, overlap_allowed=True)[0] if segmented else voxels_of(node)
+        if not voxels.array.any():
+            raise JobError(
+                Code.MASK_EMPTY, f"The mask “{node.GetName()}” leaves no voxel.", "Mark the voxels to compare with 1."
+            )
+        binary = Voxels((voxels.array != 0).astype(np.uint8), voxels.ijk_to_ras, voxels.parent)
+        array = binary.resampled(scan.grid, nearest=True)
+        if not array.any():
+            raise JobError(
+                Code.MASK_ELSEWHERE,
+                f"The mask “{node.GetName()}” lies nowhere on the {role}.",
+                f"Give a mask that was drawn on the {role}, and put both under the same transform.",
+            )
+        write_image(self._folder / file, to_sitk(array, scan.grid), compress=False)
+        return self._folder / file
+
+    def start(self, given: Any) -> str:
+        """The request's word for the start; a transform node is written to a file."""
+        node = self._scene.GetNodeByID(given) if isinstance(given, str) else given
+        if node is None or isinstance(node, Path):
+            return str(given)
+        if not node.IsTransformToWorldLinear():
+            raise JobError(
+                Code.START_INVALID, f"The start “{node.GetName()}” is not linear.", "Give a rigid or affine transform."
+            )
+        from_world = vtk.vtkMatrix4x4()
+        node.GetMatrixTransformFromWorld(from_world)
+        write_affine(self._folder / START, RAS_LPS @ matrix_of(from_world) @ RAS_LPS)
+        return str(self._folder / START)
+
+    def _checked(self, node: Any) -> Voxels:
+        """A label map node's voxels as labels; what is wrong with them is said by the node's name, not a file's."""
+        voxels = voxels_of(node)
+        file = self._folder / "labels_as_given.nrrd"
+        try:
+            plain = Grid(voxels.size)
+            write_image(file, to_sitk(voxels.array, plain), compress=False)
+            labels = read_label_map(file)
+        except JobError as problem:
+            message = problem.message.replace(str(file), f"“{node.GetName()}”")
+            raise JobError(problem.code, message, problem.advice) from problem
+        finally:
+            file.unlink(missing_ok=True)
+        return Voxels(labels.array, voxels.ijk_to_ras, voxels.parent)
+
+    def _node(self, given: Any, classes: tuple[str, ...], role: str) -> Any:
+        node = self._scene.GetNodeByID(given) if isinstance(given, str) and given else given
+        if node is None or node == "":
+            raise JobError(Code.REQUEST_INVALID, f"There is no {role}.", f"Choose the {role} first.")
+        if not any(node.IsA(name) for name in classes):
+            raise JobError(
+                Code.REQUEST_INVALID,
+                f"“{node.GetName()}” cannot be the {role}: it is a {node.GetNodeTagName()}.",
+                f"Give a {' or a '.join(name.removeprefix('vtkMRML').removesuffix('Node') for name in classes)}.",
+            )
+        return node
