@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from ..job import Code, Event, JobError, Kind, Request, Result
+from ..job.filesystem import this_system as this_file_system
 from ..job.folders import clear_leftovers, missing_parents, remove_empty
 from ..job.request import START_AS_PLACED, START_AUTO
 from .launch import default_python, launch
@@ -29,8 +30,19 @@ __all__ = ["Job", "Outcome", "TorchDevice", "TorchState", "probe", "start"]
 WORKER = "JointRegSegLib.service.worker"
 CANCEL_SECONDS = 3.0
 TERMINATE_SECONDS = 2.0
-_SETTLE_SECONDS = 1.0
+SETTLE_SECONDS = 1.0
 _LOG_LINES = 1000
+# After these the log says more than the message does; after others the work folder goes at once.
+_LOG_MATTERS = frozenset(
+    {
+        Code.INTERNAL,
+        Code.OUT_OF_MEMORY,
+        Code.RESULT_INVALID,
+        Code.TORCH_BROKEN,
+        Code.WORKER_DIED,
+        Code.WORKER_NOT_STARTED,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -53,8 +65,8 @@ def start(
     Args:
         request: what to run.
         python: executable of the worker; inside Slicer PythonSlicer, elsewhere this process's own where None.
-        work_folder: handed over to the job, with all that lies in it (the exported inputs, say): deleted after a
-            success or a cancel, kept with the log after a failure. A new temporary folder where None.
+        work_folder: handed over to the job, with all that lies in it (the exported inputs, say): deleted when the run
+            is over, except after a failure that only its log explains. A new temporary folder where None.
         environment: what the worker's environment starts from; this process's own where None.
         module: the worker's main module.
 
@@ -94,6 +106,7 @@ class Job:
         self._request = request
         self._folder = folder
         self._system = system
+        self._files = this_file_system()
         self._absent_parents = missing_parents(request.output.absolute())
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._log: deque[str] = deque(maxlen=_LOG_LINES)
@@ -123,7 +136,7 @@ class Job:
 
     @property
     def log_path(self) -> Path:
-        """The file with everything that the worker printed; gone after a success or a cancel."""
+        """The file with everything that the worker printed; exists after failures that need it."""
         return self._folder / "worker.log"
 
     @property
@@ -245,7 +258,7 @@ class Job:
             status = self._process.wait()
             self._end_descendants()
             for reader in self._readers:
-                reader.join(_SETTLE_SECONDS)
+                reader.join(SETTLE_SECONDS)
             self._outcome = self._judge(status)
             self._tidy(self._outcome)
         finally:
@@ -255,22 +268,25 @@ class Job:
         if outcome.result is None:
             clear_leftovers(self._request.output.absolute(), dead=self._worker_pid)
             remove_empty(self._absent_parents)
-        if outcome.result is not None or (outcome.error and outcome.error.code is Code.CANCELLED):
+        if outcome.error is None or outcome.error.code not in _LOG_MATTERS:
             shutil.rmtree(self._folder, ignore_errors=True)
         if self._process.stdin is not None:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
 
     def _end_descendants(self) -> None:
-        # A launcher may end before the Python behind it; that one gets a moment to tidy up.
-        patience = CANCEL_SECONDS + TERMINATE_SECONDS if self._cancelled else _SETTLE_SECONDS
-        self._until_gone(patience)
+        # A launcher may end before the worker behind it; that one gets its time to tidy up.
+        patience = CANCEL_SECONDS + TERMINATE_SECONDS if self._cancelled else SETTLE_SECONDS
+        if self._worker_pid not in (None, self.pid):
+            self._until_gone(patience, worker_only=True)
         self._system.kill_tree(self.pid)
-        self._until_gone(_SETTLE_SECONDS)
+        self._until_gone(SETTLE_SECONDS)
 
-    def _until_gone(self, seconds: float) -> None:
+    def _until_gone(self, seconds: float, worker_only: bool = False) -> None:
         deadline = time.monotonic() + seconds
         while self._system.tree_alive(self.pid) and time.monotonic() < deadline:
+            if worker_only and self._worker_pid is not None and not self._files.alive(self._worker_pid):
+                return
             time.sleep(0.02)
 
     def _judge(self, status: int) -> Outcome:
