@@ -1,0 +1,85 @@
+"""Running one step as a process of its own and measuring all that it used."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .provenance import ROOT
+
+
+class StepError(Exception):
+    """A step that ended without an outcome; the message holds the end of what it printed."""
+
+
+@dataclass(frozen=True)
+class Used:
+    """What a whole command used, imports and writing included: seconds, CPU seconds of all threads, peak MB."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_mb: float
+
+
+def run_step(command: list[str], job: dict[str, Any], threads: int, limit: float) -> tuple[dict[str, Any], Used]:
+    """Run `command JOB`, where the file JOB holds `job` and names the file for the outcome.
+
+    Returns: the outcome that the step wrote, and what it used. On Windows CPU and memory are NaN.
+    Raises `StepError` when it fails, takes longer than `limit` seconds or leaves no outcome.
+    """
+    with tempfile.TemporaryDirectory(prefix="jrs-bench-") as folder:
+        file, outcome, log = (Path(folder) / name for name in ("job.json", "outcome.json", "log.txt"))
+        file.write_text(json.dumps({**job, "outcome": str(outcome)}), encoding="utf-8")
+        with log.open("wb") as stream:
+            started = time.perf_counter()
+            child = subprocess.Popen(
+                [*command, str(file)], cwd=ROOT, env=_environment(threads), stdout=stream, stderr=subprocess.STDOUT
+            )
+            try:
+                status, cpu, peak = _wait(child, started + limit)
+            except BaseException:
+                child.kill()
+                child.wait()
+                raise
+            used = Used(time.perf_counter() - started, cpu, peak)
+        if status != 0 or not outcome.is_file():
+            raise StepError(f"status {status}: " + log.read_text(errors="replace")[-1500:].strip())
+        return json.loads(outcome.read_text(encoding="utf-8")), used
+
+
+def _environment(threads: int) -> dict[str, str]:
+    count = str(threads)
+    return {
+        **os.environ,
+        "OMP_NUM_THREADS": count,
+        "MKL_NUM_THREADS": count,
+        "OPENBLAS_NUM_THREADS": count,
+        "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": count,
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "GOMP_SPINCOUNT": "0",
+    }
+
+
+def _wait(child: subprocess.Popen[bytes], deadline: float) -> tuple[int, float, float]:
+    """Exit status, CPU seconds and peak MB of a child; `StepError` at the deadline."""
+    if not hasattr(os, "wait4"):
+        try:
+            return child.wait(deadline - time.perf_counter()), float("nan"), float("nan")
+        except subprocess.TimeoutExpired:
+            raise StepError("it took longer than its budget") from None
+    while True:
+        found, status, usage = os.wait4(child.pid, os.WNOHANG)
+        if found:
+            child.returncode = os.waitstatus_to_exitcode(status)
+            per_mb = 1024**2 if sys.platform == "darwin" else 1024
+            return child.returncode, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / per_mb
+        if time.perf_counter() > deadline:
+            raise StepError("it took longer than its budget")
+        time.sleep(0.05)

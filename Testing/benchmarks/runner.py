@@ -1,0 +1,132 @@
+"""Running rows: change the target, run the method, score the result, keep the line."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from . import peers, provenance, subjects
+from .parts import PEERS, SECONDS, Row
+from .processes import StepError, run_step
+from .rows import Line, Store
+
+_SCORING_LIMIT = 600.0
+
+
+def code_of(row: Row) -> str:
+    """What the row's figures depend on besides its settings: the engine's sources, or the peer's version."""
+    return peers.version(row) if row.method in PEERS else f"engine {provenance.engine_code()}"
+
+
+def missing(rows: Iterable[Row], data: Path) -> list[Path]:
+    """The files that these rows need and that are not there."""
+    files = set()
+    for row in rows:
+        for subject in (row.atlas, row.target):
+            files.update({subjects.image(data, row.dataset, subject), subjects.labels(data, row.dataset, subject)})
+    return sorted(file for file in files if not file.is_file())
+
+
+def run_rows(rows: Iterable[Row], data: Path, store: Store, minutes: float | None = None) -> list[Row]:
+    """Run the rows that have no line yet, one after the other.
+
+    Args:
+        minutes: start no row that is not expected to end within this time, or None.
+
+    Returns: the rows without figures, because they failed or no time was left.
+    """
+    started = time.monotonic()
+    left = []
+    for row in rows:
+        code = code_of(row)
+        if store.has(row, code):
+            print(f"{row.name}: there already", flush=True)
+            continue
+        if minutes is not None and time.monotonic() - started + SECONDS.get(row.method, 60) > 60 * minutes:
+            left.append(row)
+            continue
+        line = measure(row, data, code)
+        store.add(line)
+        print(f"{row.name}: {summary(line)}", flush=True)
+        if "error" in line:
+            left.append(row)
+    return left
+
+
+def summary(line: Line) -> str:
+    """A finished row in a few words."""
+    if "error" in line:
+        return f"failed ({line['error'].splitlines()[-1] if line['error'] else 'no message'})"
+    return (
+        f"Dice {line['dice']:.4f}, SDlogJ {line['sdlogj']:.3f}, folding {line['folding_percent']:.4f} %, "
+        f"{line['cpu_seconds']:.1f} CPU s in {line['seconds']:.1f} s, peak {line['command_peak_mb']:.0f} MB"
+    )
+
+
+def measure(row: Row, data: Path, code: str) -> Line:
+    """Run one row; a row that fails gives a line with `error` instead of figures."""
+    line: dict[str, Any] = {
+        "row": row.name,
+        "part": row.part,
+        "key": row.key,
+        "code": code,
+        "commit": provenance.commit(),
+        "settings": row.settings,
+        "budget": asdict(row.budget),
+        "machine": provenance.machine(),
+        "date": time.strftime("%Y-%m-%dT%H:%M:%S"),
+    }
+    try:
+        with tempfile.TemporaryDirectory(prefix="jrs-bench-") as folder:
+            line.update(_figures(row, data, Path(folder)))
+    except StepError as problem:
+        line["error"] = str(problem)
+    return line
+
+
+def _figures(row: Row, data: Path, folder: Path) -> dict[str, Any]:
+    data = data.absolute()
+    job: dict[str, Any] = {
+        **row.settings,
+        "atlas": str(subjects.image(data, row.dataset, row.atlas)),
+        "atlas_labels": str(subjects.labels(data, row.dataset, row.atlas)),
+        "target": str(subjects.image(data, row.dataset, row.target)),
+        "target_labels": str(subjects.labels(data, row.dataset, row.target)),
+        "threads": row.budget.threads,
+        "device": row.budget.device,
+        "output": str(folder / "result"),
+        "field": str(folder / "field.nrrd"),
+    }
+    if row.change:
+        new = {"new_target": str(folder / "target.nii.gz"), "new_labels": str(folder / "target_labels.nii.gz")}
+        run_step(_module("changes"), {**job, **new}, row.budget.threads, _SCORING_LIMIT)
+        job.update(target=new["new_target"], target_labels=new["new_labels"])
+    command = [str(peers.build()), str(peers.SCRIPT)] if row.method in PEERS else _module("ours_run")
+    outcome, used = run_step(command, job, row.budget.threads, row.budget.limit_seconds)
+    scoring = {
+        **job,
+        "field": outcome.pop("field", job["field"]),
+        "labels": outcome.pop("labels", None),
+        "scored": subjects.scored(data, row.dataset),
+    }
+    scores, _ = run_step(_module("score"), scoring, row.budget.threads, _SCORING_LIMIT)
+    whole = {f"command_{name}": value for name, value in asdict(used).items()}
+    return _rounded({**outcome, **whole, **scores})
+
+
+def _module(name: str) -> list[str]:
+    return [sys.executable, "-m", f"{__package__}.{name}"]
+
+
+def _rounded(value: Any) -> Any:
+    """Numbers to six digits: more is noise, and the lines are kept."""
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value

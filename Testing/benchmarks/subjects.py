@@ -1,0 +1,27 @@
+"""Where the scans of a data folder lie and which of their labels count."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+_IMAGES = {"oasis": "t1", "abdomen_ct": "ct", "hippocampus": "mr"}
+
+
+def image(data: Path, dataset: str, subject: str) -> Path:
+    """The scan of a subject."""
+    return data / dataset / f"{subject}_{_IMAGES[dataset]}.nii.gz"
+
+
+def labels(data: Path, dataset: str, subject: str) -> Path:
+    """The label map of a subject."""
+    return data / dataset / f"{subject}_labels.nii.gz"
+
+
+def scored(data: Path, dataset: str) -> list[int] | None:
+    """The values that a data set's labels.csv marks as scored; None (all) where it has no such file."""
+    table = data / dataset / "labels.csv"
+    if not table.is_file():
+        return None
+    with table.open(newline="", encoding="utf-8") as stream:
+        return [int(line["value"]) for line in csv.DictReader(stream) if line["scored"] == "1"]
