@@ -1,0 +1,243 @@
+"""The module that Slicer discovers: assembles the panel and the console's way in.
+
+Slicer runs this file at every start, so nothing here imports more than Slicer, VTK and Qt; the rest is imported when
+the module is opened or run. Everything else lives in JointRegSegLib.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+
+if TYPE_CHECKING:
+    from JointRegSegLib.panel.inputs import Inputs
+    from JointRegSegLib.panel.run_session import RunSession
+
+LIBRARY = "JointRegSegLib"
+
+
+def _find_root() -> Path:
+    """The folder that holds JointRegSegLib and Resources: this one when installed, its parent in the sources."""
+    here = Path(__file__).absolute().parent
+    for folder in (here, here.parent):
+        if (folder / LIBRARY / "__init__.py").is_file():
+            return folder
+    raise ImportError(f"{LIBRARY} is neither in {here} nor beside it. Install the whole extension again.")
+
+
+ROOT = _find_root()
+if str(ROOT) not in sys.path:
+    sys.path.append(str(ROOT))
+if hasattr(slicer.modules, "JointRegSegInstance"):
+    # "Reload" runs this file again; without this it would go on with the library as it was.
+    for _name in [name for name in sys.modules if name.split(".")[0] == LIBRARY]:
+        del sys.modules[_name]
+
+
+def resourcePath(relative: str) -> str:
+    """The path of a file in Resources, in the sources as well as installed."""
+    return str(ROOT / "Resources" / relative)
+
+
+class JointRegSeg(ScriptedLoadableModule):
+    """What Slicer shows about the module before it is opened."""
+
+    def __init__(self, parent: Any) -> None:
+        ScriptedLoadableModule.__init__(self, parent)
+        parent.title = _("Joint Registration and Segmentation")
+        parent.categories = [translate("qSlicerAbstractCoreModule", "Registration")]
+        parent.dependencies = []
+        parent.contributors = ["The JointRegSeg contributors"]
+        parent.helpText = _(
+            "Registers a labeled scan (the atlas) to an unlabeled one (the target), and so segments the target."
+            " The result is a deformation in both directions, the labels on the target with their names and colors,"
+            " and measures of how far they can be trusted."
+            " See <a href='https://github.com/JointRegSeg/SlicerJointRegSeg'>the project's page</a>."
+        )
+        parent.acknowledgementText = _("For research use. This is not a medical device.")
+        parent.icon = qt.QIcon(resourcePath("Icons/JointRegSeg.png"))
+        slicer.app.connect("startupCompleted()", registerSampleData)
+
+
+def registerSampleData() -> None:
+    """Offer the generated pair of scans in the Sample Data module."""
+    try:
+        from SampleData import SampleDataLogic
+    except ImportError:
+        return
+    SampleDataLogic.registerCustomSampleDataSource(
+        category="JointRegSeg",
+        sampleName="JointRegSegPhantom",
+        uris=[""],
+        fileNames=[""],
+        nodeNames=[_("Phantom pair")],
+        checksums=[None],
+        thumbnailFileName=resourcePath("Icons/JointRegSegPhantom.png"),
+        customDownloader=lambda source: JointRegSegLogic().loadSampleData(),
+    )
+
+
+class JointRegSegWidget(ScriptedLoadableModuleWidget):
+    """Holds the panel."""
+
+    def __init__(self, parent: Any = None) -> None:
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        self.panel = None
+
+    def setup(self) -> None:
+        """Called when the module is opened for the first time."""
+        ScriptedLoadableModuleWidget.setup(self)
+        from JointRegSegLib.panel.widget import Panel
+
+        root = slicer.util.loadUI(resourcePath("UI/JointRegSeg.ui"))
+        self.layout.addWidget(root)
+        self.panel = Panel(root, JointRegSegLogic())
+
+    def enter(self) -> None:
+        """Called each time the module is opened."""
+        if self.panel is not None:
+            self.panel.enter()
+
+    def cleanup(self) -> None:
+        """Called when the module is reloaded or Slicer exits."""
+        if self.panel is not None:
+            self.panel.close()
+            self.panel = None
+
+
+class JointRegSegLogic(ScriptedLoadableModuleLogic):
+    """Runs the module without its panel, from the console or a script, with or without a main window.
+
+        nodes = JointRegSegLogic().run(atlas="MRHead", atlasLabels="Segmentation", target="Patient")
+
+    or, without waiting:
+
+        handle = JointRegSegLogic().run(atlas=atlas, atlasLabels=labels, target=target, wait=False)
+        handle.state, handle.nodes
+        handle.cancel()
+    """
+
+    def getParameterNode(self) -> Any:
+        """The module's parameter node, with typed attributes."""
+        from JointRegSegLib.panel.parameters import Parameters
+
+        return Parameters(super().getParameterNode())
+
+    def newRun(
+        self, inputs: Inputs, onChange: Callable[[], None] | None = None, onEvent: Callable[[Any], None] | None = None
+    ) -> RunSession:
+        """A `RunSession` on these inputs, not started."""
+        from JointRegSegLib.panel.run_session import RunSession
+
+        return RunSession(inputs, on_change=onChange, on_event=onEvent)
+
+    def run(
+        self,
+        *,
+        atlas: Any,
+        atlasLabels: Any,
+        target: Any,
+        quality: str = "normal",
+        similarity: str = "auto",
+        device: str = "auto",
+        atlasMask: Any = None,
+        targetMask: Any = None,
+        start: Any = "auto",
+        seed: int = 0,
+        wait: bool = True,
+        onEvent: Callable[[Any], None] | None = None,
+    ) -> Any:
+        """Register an atlas to a target and segment the target.
+
+        Nodes may be given as nodes, or as their names or IDs.
+
+        :param atlas: the labeled scan, a scalar volume node.
+        :param atlasLabels: its labels, a segmentation or a label map volume node.
+        :param target: the scan to segment, a scalar volume node.
+        :param quality: "fast", "normal" or "accurate".
+        :param similarity: "auto", "lncc", "mse", "mi" or "mind".
+        :param device: "auto", "cpu", "cuda" or "mps".
+        :param atlasMask: where the atlas may be compared, a segmentation or a label map volume node, or None.
+        :param targetMask: the same for the target.
+        :param start: "auto", "as-placed" or a linear transform node that brings the atlas to the target.
+        :param seed: of everything random.
+        :param wait: whether to return only when the result is in the scene.
+        :param onEvent: called with every `JointRegSegLib.job.Event` of the worker.
+        :return: the result's nodes (`JointRegSegLib.scene.RunNodes`); with ``wait=False`` at once a handle with
+          ``state``, ``cancel()``, ``error`` and, when ``state`` is "finished", ``nodes``.
+        :raises JointRegSegLib.job.JobError: what is wrong and what to do about it; with ``wait=False`` it is the
+          handle's ``error`` where it comes from the worker.
+        """
+        from JointRegSegLib.job import Device, Quality, Similarity
+        from JointRegSegLib.panel.inputs import START_WORDS, Inputs, find_choice, find_node
+
+        inputs = Inputs(
+            atlas=find_node(atlas, "atlas"),
+            labels=find_node(atlasLabels, "atlasLabels"),
+            target=find_node(target, "target"),
+            atlas_mask=find_node(atlasMask, "atlasMask"),
+            target_mask=find_node(targetMask, "targetMask"),
+            quality=find_choice(Quality, quality, "quality"),
+            similarity=find_choice(Similarity, similarity, "similarity"),
+            device=find_choice(Device, device, "device"),
+            start=start if start in START_WORDS else find_node(start, "start"),
+            seed=seed,
+        )
+        session = self.newRun(inputs, onEvent=onEvent)
+        if wait:
+            return session.wait()
+        session.start()
+        return session
+
+    def loadSampleData(self) -> tuple[Any, Any, Any]:
+        """Generate the phantom pair and load it. Nothing is downloaded.
+
+        :return: the atlas's volume node, its label map node, and the target's volume node.
+        """
+        from JointRegSegLib.phantom import write_pair
+
+        folder = Path(slicer.mrmlScene.GetCacheManager().GetRemoteCacheDirectory()) / "JointRegSegPhantom"
+        files = write_pair(folder)
+        atlas = slicer.util.loadVolume(str(files.atlas), {"name": "Phantom atlas"})
+        labels = slicer.util.loadLabelVolume(str(files.atlas_labels), {"name": "Phantom atlas labels"})
+        colors = slicer.util.loadColorTable(str(files.table))
+        labels.CreateDefaultDisplayNodes()
+        labels.GetDisplayNode().SetAndObserveColorNodeID(colors.GetID())
+        target = slicer.util.loadVolume(str(files.target), {"name": "Phantom target"})
+        return atlas, labels, target
+
+
+class JointRegSegTest(ScriptedLoadableModuleTest):
+    """The module's self test, behind "Reload and Test"."""
+
+    def runTest(self) -> None:
+        """Run everything."""
+        self.setUp()
+        self.test_phantom()
+
+    def setUp(self) -> None:
+        """Start from an empty scene."""
+        slicer.mrmlScene.Clear()
+
+    def test_phantom(self) -> None:
+        """A fast run on the generated pair segments the target with every structure of the atlas."""
+        logic = JointRegSegLogic()
+        atlas, labels, target = logic.loadSampleData()
+        self.delayDisplay("Registering the phantom pair")
+        nodes = logic.run(atlas=atlas, atlasLabels=labels, target=target, quality="fast", device="cpu")
+        assert nodes.segmentation.GetSegmentation().GetNumberOfSegments() == 14
+        assert nodes.label_map.GetImageData().GetDimensions() == target.GetImageData().GetDimensions()
+        self.delayDisplay("The phantom pair is registered and segmented")

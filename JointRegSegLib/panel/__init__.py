@@ -1,0 +1,1 @@
+"""What the user sees and clicks: the only room that imports qt. It computes nothing."""

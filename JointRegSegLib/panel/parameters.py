@@ -1,0 +1,104 @@
+"""What the panel remembers in the scene, so that a saved scene brings the choices back."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated, Union
+
+from slicer import (
+    vtkMRMLLabelMapVolumeNode,
+    vtkMRMLScalarVolumeNode,
+    vtkMRMLSegmentationNode,
+    vtkMRMLTransformNode,
+)
+from slicer.i18n import tr as _
+from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
+
+from ..job import Device, Quality, Similarity
+from ..job.request import START_AS_PLACED, START_AUTO
+
+
+class QualityChoice(Enum):
+    """`Quality`, with words for the panel."""
+
+    FAST = Quality.FAST.value
+    NORMAL = Quality.NORMAL.value
+    ACCURATE = Quality.ACCURATE.value
+
+    def label(self) -> str:
+        return {"FAST": _("Fast"), "NORMAL": _("Normal"), "ACCURATE": _("Accurate")}[self.name]
+
+
+class SimilarityChoice(Enum):
+    """`Similarity`, with words for the panel."""
+
+    AUTO = Similarity.AUTO.value
+    LNCC = Similarity.LNCC.value
+    MSE = Similarity.MSE.value
+    MI = Similarity.MI.value
+    MIND = Similarity.MIND.value
+
+    def label(self) -> str:
+        return {
+            "AUTO": _("Automatic"),
+            "LNCC": _("Local correlation (same kind of scan)"),
+            "MSE": _("Mean squares (same intensities)"),
+            "MI": _("Mutual information (different contrast)"),
+            "MIND": _("MIND descriptor (different contrast)"),
+        }[self.name]
+
+
+class DeviceChoice(Enum):
+    """`Device`, with words for the panel."""
+
+    AUTO = Device.AUTO.value
+    CPU = Device.CPU.value
+    CUDA = Device.CUDA.value
+    MPS = Device.MPS.value
+
+    def label(self) -> str:
+        return {
+            "AUTO": _("Automatic"),
+            "CPU": _("Processor (CPU)"),
+            "CUDA": _("NVIDIA graphics card (CUDA)"),
+            "MPS": _("Apple graphics processor (MPS)"),
+        }[self.name]
+
+
+class StartChoice(Enum):
+    """Where the alignment begins."""
+
+    AUTO = START_AUTO
+    AS_PLACED = START_AS_PLACED
+    TRANSFORM = "transform"
+
+    def label(self) -> str:
+        return {
+            "AUTO": _("Automatic (best of several)"),
+            "AS_PLACED": _("As the volumes are placed now"),
+            "TRANSFORM": _("From a transform"),
+        }[self.name]
+
+
+# `X | Y` instead of Union is not understood by the parameter nodes of every Slicer that we support.
+LabelsNode = Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, None]  # noqa: UP007
+
+
+@parameterNodeWrapper
+class Parameters:
+    """The choices of the panel.
+
+    The names are those of the `SlicerParameterName` properties in JointRegSeg.ui and part of saved scenes: keep them.
+    """
+
+    atlasVolume: vtkMRMLScalarVolumeNode
+    atlasLabels: LabelsNode
+    targetVolume: vtkMRMLScalarVolumeNode
+    quality: QualityChoice = QualityChoice.NORMAL
+    similarity: SimilarityChoice = SimilarityChoice.AUTO
+    device: DeviceChoice = DeviceChoice.AUTO
+    atlasMask: LabelsNode
+    targetMask: LabelsNode
+    start: StartChoice = StartChoice.AUTO
+    startTransform: vtkMRMLTransformNode
+    seed: Annotated[int, WithinRange(0, 999999)] = 0

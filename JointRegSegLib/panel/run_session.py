@@ -1,0 +1,221 @@
+"""One run, from the nodes of the scene to the nodes of the result, without holding up the application."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+from typing import Any, Protocol
+
+import qt
+import slicer
+
+from ..job import Code, Event, JobError, Kind, Request, Result
+from ..scene import load_result, request_from_nodes
+from ..service import client
+from .inputs import Inputs
+
+POLL_MILLISECONDS = 100
+CLOSE_SECONDS = 8.0
+
+
+class State(str, Enum):
+    """Where a run is. The last three are final."""
+
+    IDLE = "idle"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    FINISHED = "finished"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Job(Protocol):
+    """What a session needs of `service.client.Job`."""
+
+    def drain(self) -> list[Event]: ...
+    def poll(self) -> client.Outcome | None: ...
+    def cancel(self) -> None: ...
+    def wait(self, on_event: Callable[[Event], None] | None = None, timeout: float | None = None) -> Result: ...
+
+
+StartJob = Callable[[Request, Path], Job]
+
+
+def start_worker(request: Request, work_folder: Path) -> Job:
+    """A worker process on the request; the work folder, with the exported scans in it, is the job's to remove."""
+    return client.start(request, work_folder=work_folder)
+
+
+class RunSession:
+    """Starts the worker, follows it with a timer, and puts its result into the scene.
+
+    Nodes are remembered by ID: the user may delete them, or close the scene, while the worker computes.
+
+        session = RunSession(inputs)
+        session.start()          # returns at once; the result arrives in session.nodes
+        nodes = session.wait()   # or: hold up the caller until it is there
+
+    Attributes:
+        state: where the run is.
+        nodes: the result's nodes (`scene.RunNodes`) once finished, else None.
+        result: the result's folder once finished, else None.
+        error: the `JobError` of a failed run, else None.
+        event: the newest progress event, or None.
+        target_id: ID of the target node; it may be gone.
+        notes: sentences on how the inputs were read from the scene, and the worker's cautions.
+    """
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        start_job: StartJob = start_worker,
+        on_change: Callable[[], None] | None = None,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> None:
+        self.state = State.IDLE
+        self.nodes: Any = None
+        self.result: Result | None = None
+        self.error: JobError | None = None
+        self.event: Event | None = None
+        self.notes: list[str] = []
+        self._inputs: Inputs | None = inputs
+        self._start_job = start_job
+        self._on_change = on_change or _nothing
+        self._on_event = on_event or _nothing
+        self._job: Job | None = None
+        self._folder: Path | None = None
+        self._atlas_id = self.target_id = ""
+        self._timer = qt.QTimer()
+        self._timer.setInterval(POLL_MILLISECONDS)
+        self._timer.timeout.connect(self._poll)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the worker may still be at work."""
+        return self.state in (State.RUNNING, State.CANCELLING)
+
+    def start(self) -> None:
+        """Export the inputs and start the worker. A run that cannot start ends in FAILED, with `error` set."""
+        self._begin()
+        if self.is_active:
+            self._timer.start()
+
+    def wait(self) -> Any:
+        """Hold up the caller until the run has ended, and return the result's nodes.
+
+        Raises:
+            JobError: why the run failed; CANCELLED where it was cancelled.
+        """
+        if self.state is State.IDLE:
+            self._begin()
+        self._timer.stop()
+        if self.is_active and self._job is not None:
+            with contextlib.suppress(JobError):  # the outcome, read below, holds it
+                self._job.wait(self._take)
+            self._poll()
+        if self.error is not None:
+            raise self.error
+        return self.nodes
+
+    def cancel(self) -> None:
+        """Ask the worker to stop. The scene stays as it is."""
+        if self.state is State.RUNNING and self._job is not None:
+            self._job.cancel()
+            self._enter(State.CANCELLING)
+
+    def close(self) -> None:
+        """Stop following the run, cancel it where it still goes on, and remove its files. Nodes in the scene stay."""
+        self._on_change = self._on_event = _nothing
+        self._timer.stop()
+        if self.is_active and self._job is not None:
+            self.cancel()
+            with contextlib.suppress(JobError, TimeoutError):
+                self._job.wait(timeout=CLOSE_SECONDS)
+            self._end(State.CANCELLED)
+        self._remove_files()
+
+    def _begin(self) -> None:
+        if self._inputs is None:
+            raise RuntimeError("A session runs once; make a new one.")
+        inputs, self._inputs = self._inputs, None
+        self._enter(State.RUNNING)
+        try:
+            self._folder = Path(slicer.util.tempDirectory("JointRegSeg"))
+            work_folder = self._folder / "work"
+            work_folder.mkdir()
+            self._atlas_id, self.target_id = inputs.atlas.GetID(), inputs.target.GetID()
+            request, self.notes = request_from_nodes(
+                slicer.mrmlScene, inputs=work_folder, output=self._folder / "result", **inputs.arguments()
+            )
+            self._job = self._start_job(request, work_folder)
+        except Exception as problem:
+            self._fail(problem)
+
+    def _poll(self) -> None:
+        """What the timer does: hear what the worker said, and act on its end."""
+        job = self._job
+        if job is None:
+            return
+        try:
+            outcome = job.poll()  # before the events, so that none comes after the end
+            for event in job.drain():
+                self._take(event)
+            if outcome is not None and outcome.error is not None:
+                raise outcome.error
+            if outcome is not None and outcome.result is not None:
+                self._finish(outcome.result)
+        except Exception as problem:
+            self._fail(problem)
+
+    def _take(self, event: Event) -> None:
+        if event.kind is Kind.PROGRESS:
+            self.event = event
+            self._on_change()
+        elif event.kind is Kind.CAUTION:
+            self.notes.append(event.message)
+        self._on_event(event)
+
+    def _finish(self, result: Result) -> None:
+        if self.state is State.CANCELLING:  # it ended before it heard
+            raise JobError(Code.CANCELLED, "The run was cancelled.")
+        self.nodes = load_result(slicer.mrmlScene, result, target_id=self.target_id, atlas_id=self._atlas_id)
+        self.result = result
+        self._end(State.FINISHED)
+
+    def _fail(self, problem: Exception) -> None:
+        self.error = problem if isinstance(problem, JobError) else _unexpected(problem)
+        cancelled = self.error.code is Code.CANCELLED
+        if cancelled:
+            self._remove_files()
+        self._end(State.CANCELLED if cancelled else State.FAILED)
+
+    def _end(self, state: State) -> None:
+        self._timer.stop()
+        self._job = None
+        self._enter(state)
+
+    def _remove_files(self) -> None:
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        self.result = None
+
+    def _enter(self, state: State) -> None:
+        self.state = state
+        self._on_change()
+
+
+def _nothing(*_: Any) -> None:
+    """Nobody listens."""
+
+
+def _unexpected(problem: Exception) -> JobError:
+    logging.getLogger(__name__).error("A run ended in an unexpected error", exc_info=problem)
+    return JobError(
+        Code.INTERNAL,
+        f"Something went wrong that should not have: {problem}.",
+        "Please report it together with the text that Copy report gives.",
+    )

@@ -1,0 +1,124 @@
+"""PyTorch on the user's machine: looked for in a process of its own, installed by the PyTorch extension on a click."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from ..job import Code
+from ..service.client import probe
+
+POLL_MILLISECONDS = 200
+REQUIREMENT = ">=2.2"
+
+
+class TorchSetup:
+    """Knows whether the worker will find PyTorch, and asks the PyTorch extension to install it.
+
+    Attributes:
+        state: the `TorchState` that was found, or None while nobody knows.
+
+    Args:
+        on_change: called on the main thread when `state` is known.
+        find: asks for the state and blocks meanwhile; it runs on a thread of its own.
+    """
+
+    def __init__(self, on_change: Callable[[], None], find: Callable[[], Any] = probe) -> None:
+        self.state: Any = None
+        self._on_change = on_change
+        self._find = find
+        self._found: list[Any] = []
+        self._thread: threading.Thread | None = None
+        self._timer = qt.QTimer()
+        self._timer.setInterval(POLL_MILLISECONDS)
+        self._timer.timeout.connect(self._poll)
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether a run would fail for want of PyTorch."""
+        return self.state is not None and self.state.error is not None
+
+    def look(self) -> None:
+        """Find out in the background."""
+        self.state = None
+        self._found = []
+        self._thread = threading.Thread(target=self._ask, args=(self._found,), daemon=True)
+        self._thread.start()
+        self._timer.start()
+
+    def close(self) -> None:
+        """Tell nobody any more."""
+        self._timer.stop()
+        self._on_change = lambda: None
+
+    def describe(self) -> str:
+        """What was found, for the line above the Run button."""
+        if self.state is None:
+            return _("Looking for PyTorch...")
+        if self.state.error is None:
+            return _("PyTorch {version}: {devices}").format(
+                version=self.state.version, devices="; ".join(_describe_device(each) for each in self.state.devices)
+            )
+        if self.state.error.code is Code.TORCH_MISSING:
+            return _("PyTorch is not installed. JointRegSeg computes with it.")
+        return str(self.state.error)
+
+    def install(self) -> None:
+        """Install PyTorch with the PyTorch extension, after asking; where the extension is missing, offer that."""
+        try:
+            extension = importlib.import_module("PyTorchUtils")
+        except ImportError:
+            self._install_extension()
+            return
+        try:
+            # It asks for consent itself, and picks the build that fits the graphics card.
+            extension.PyTorchUtilsLogic().installTorch(True, None, REQUIREMENT)
+        except Exception as problem:
+            logging.getLogger(__name__).exception("PyTorch was not installed")
+            advice = _("Check the network connection, or try the module PyTorch Utils.")
+            sentence = _("PyTorch could not be installed: {problem}").format(problem=problem)
+            slicer.util.errorDisplay(f"{sentence}\n\n{advice}")
+        self.look()
+
+    def _install_extension(self) -> None:
+        manager = getattr(slicer.app, "extensionsManagerModel", lambda: None)()
+        question = _(
+            "PyTorch is installed by the extension named PyTorch, which this Slicer does not have yet.\n\n"
+            "Install the extension from the Slicer extensions server now? Slicer has to be restarted after that; then"
+            " click this button again."
+        )
+        if manager is None or not hasattr(manager, "installExtensionFromServer"):
+            slicer.util.errorDisplay(
+                _("Install the extension named PyTorch with the Extensions Manager, restart Slicer, and click again.")
+            )
+        elif slicer.util.confirmOkCancelDisplay(question):
+            if manager.installExtensionFromServer("PyTorch"):
+                slicer.util.infoDisplay(_("Restart Slicer, then click Install PyTorch again."))
+            else:
+                slicer.util.errorDisplay(
+                    _("The PyTorch extension could not be installed. Try the Extensions Manager, or check the network.")
+                )
+
+    def _ask(self, found: list[Any]) -> None:
+        found.append(self._find())
+
+    def _poll(self) -> None:
+        if self._found:
+            self._timer.stop()
+            self.state = self._found[0]
+            self._on_change()
+        elif self._thread is None or not self._thread.is_alive():
+            self._timer.stop()
+
+
+def _describe_device(device: Any) -> str:
+    if device.free_gb is None:
+        return device.name
+    return _("{name} ({free:.0f} GB free)").format(name=device.name, free=device.free_gb)
