@@ -1,0 +1,190 @@
+"""The command line: `jointregseg run` and `jointregseg evaluate`. Imports nothing heavy before a command needs it."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import __version__
+from .job import Atlas, Code, Device, JobError, Quality, QualityTable, Request, Similarity
+from .job.errors import EXIT_CANCELLED, EXIT_OK
+from .job.folders import check_output
+from .progress import open_progress
+from .service.client import Job, start
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what the arguments say; returns the exit status (0 done, 1 our fault, 2 input, 3 machine, 130 cancelled)."""
+    arguments = parser().parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a console may lack letters of a path or a label
+    try:
+        return int(arguments.command(arguments))
+    except JobError as error:
+        print(f"error [{error.code.value}]: {error.message}", file=sys.stderr)
+        if error.advice:
+            print(f"  what to do: {error.advice}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("Cancelled.", file=sys.stderr)
+        return EXIT_CANCELLED
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's grammar."""
+    top = argparse.ArgumentParser(
+        prog="jointregseg", description="Register a labelled scan to another one and segment that one."
+    )
+    top.add_argument("--version", action="version", version=f"jointregseg {__version__}")
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+    _add_run(commands.add_parser("run", help="register and segment one scan with one atlas"))
+    _add_evaluate(commands.add_parser("evaluate", help="score a result against a reference"))
+    return top
+
+
+def _add_run(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(command=run)
+    scans = command.add_argument_group("scans (.nii, .nii.gz, .nrrd, .mha, or the folder of a DICOM series)")
+    scans.add_argument("--atlas", type=Path, required=True, metavar="A", help="the labelled scan")
+    scans.add_argument("--atlas-labels", type=Path, required=True, metavar="L", help="its label map or .seg.nrrd")
+    scans.add_argument(
+        "--label-table", type=Path, metavar="T", help="names and colors: Slicer .csv, .ctbl, or value,name"
+    )
+    scans.add_argument("--atlas-name", default="", metavar="NAME", help="what the result calls the atlas")
+    scans.add_argument("--target", type=Path, required=True, metavar="X", help="the scan to segment")
+    scans.add_argument("--atlas-mask", type=Path, metavar="M", help="voxels of the atlas to compare (non-zero)")
+    scans.add_argument("--target-mask", type=Path, metavar="M", help="voxels of the target to compare (non-zero)")
+    scans.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to make for the result")
+    scans.add_argument("--overwrite", action="store_true", help="replace an earlier result in that folder")
+    how = command.add_argument_group("how")
+    how.add_argument("--quality", choices=[q.value for q in Quality], default="normal", help="default: normal")
+    how.add_argument("--similarity", choices=[s.value for s in Similarity], default="auto", help="default: auto")
+    how.add_argument(
+        "--start", default="auto", metavar="auto|as-placed|FILE.tfm", help="first alignment; default: auto"
+    )
+    how.add_argument("--device", choices=[d.value for d in Device], default="auto", help="default: auto")
+    how.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random; default: 0")
+    how.add_argument("--threads", type=int, metavar="N", help="CPU threads; default: all")
+    how.add_argument("--memory-gb", type=float, metavar="GB", help="the most memory to plan for; default: what is free")
+    how.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
+def _add_evaluate(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(command=evaluate)
+    command.add_argument("--labels", type=Path, required=True, metavar="RESULT", help="label map, or a result's folder")
+    command.add_argument("--reference", type=Path, required=True, metavar="TRUTH", help="the true label map")
+    command.add_argument("--label-table", type=Path, metavar="T", help="names: Slicer .csv, .ctbl, or value,name")
+    command.add_argument("--field", type=Path, metavar="F", help="field whose Jacobian is looked at (field.nrrd)")
+    command.add_argument("--mask", type=Path, metavar="M", help="voxels of the field that count (non-zero)")
+    command.add_argument("--csv", type=Path, metavar="OUT", help="also write the table here")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Register and segment one scan; Ctrl-C cancels without leaving anything."""
+    request = Request(
+        atlases=(
+            Atlas(
+                image=arguments.atlas,
+                labels=arguments.atlas_labels,
+                table=arguments.label_table,
+                mask=arguments.atlas_mask,
+                name=arguments.atlas_name,
+            ),
+        ),
+        target=arguments.target,
+        output=arguments.output.absolute(),
+        target_mask=arguments.target_mask,
+        quality=Quality(arguments.quality),
+        similarity=Similarity(arguments.similarity),
+        start=arguments.start,
+        device=Device(arguments.device),
+        seed=arguments.seed,
+        threads=arguments.threads,
+        memory_gb=arguments.memory_gb,
+        overwrite=arguments.overwrite,
+    )
+    check_output(request.output, request.overwrite)  # also checked by the worker, but seconds later
+    signal.signal(signal.SIGTERM, _interrupt)
+    job = start(request, python=sys.executable)
+    try:
+        with open_progress(arguments.quiet) as progress:
+            result = job.wait(progress.show)
+    except KeyboardInterrupt:
+        _cancel(job)
+    except JobError as error:
+        if error.code is not Code.WORKER_DIED and job.log_path.is_file():
+            print(f"log: {job.log_path}", file=sys.stderr)
+        raise
+    if not arguments.quiet:
+        _print_quality(result.quality)
+        print(f"\nresult: {result.folder}")
+    return EXIT_OK
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    """Print, and write where asked, how a result compares with a reference."""
+    from . import evaluation
+
+    found = evaluation.evaluate(
+        arguments.labels, arguments.reference, arguments.label_table, arguments.field, arguments.mask
+    )
+    for note in found.notes:
+        print(f"note: {note}", file=sys.stderr)
+    rows = [("structure", "Dice", "HD95 mm", "ml", "reference ml")]
+    rows += [
+        (f"{s.value} {s.name}", f"{s.dice:.4f}", f"{s.hd95_mm:.2f}", f"{s.volume_ml:.3f}", f"{s.reference_ml:.3f}")
+        for s in found.structures
+    ]
+    rows.append(("mean", f"{found.mean_dice:.4f}", f"{found.mean_hd95_mm:.2f}", "", ""))
+    _print_table(rows)
+    if found.field is not None:
+        print()
+        _print_table([(name, value, unit) for group, name, value, unit in found.rows() if group == "field"])
+    if arguments.csv is not None:
+        try:
+            arguments.csv.write_text(found.to_csv(), encoding="utf-8")
+        except OSError as problem:
+            raise JobError(
+                Code.OUTPUT_UNWRITABLE,
+                f"The table {arguments.csv} cannot be written: {problem.strerror or problem}.",
+                "Check its folder and permissions.",
+            ) from problem
+    return EXIT_OK
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _cancel(job: Job) -> None:
+    """Cancel and raise how it ended; an impatient second Ctrl-C kills."""
+    print("\nCancelling; press Ctrl-C again to stop at once.", file=sys.stderr)
+    try:
+        outcome = job.cancel_and_wait()
+    except KeyboardInterrupt:
+        job.kill()
+        outcome = job.cancel_and_wait()
+    if outcome.result is not None:
+        print(f"The run had already finished: {outcome.result.folder}", file=sys.stderr)
+    raise JobError(Code.CANCELLED, "The run was cancelled.")
+
+
+def _print_quality(table: QualityTable) -> None:
+    rows = [row for row in table.rows() if row[0] != "caution"]
+    _print_table([("group", "name", "value", "unit", "status"), *rows])
+    for caution in table.cautions:
+        print(f"caution [{caution.code}]: {caution.message}")
+
+
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
