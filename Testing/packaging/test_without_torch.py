@@ -30,7 +30,7 @@ def _import(module: str, blocked: set[str]) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     "module",
-    ["demo", "job", "phantom", "report.overview", "service.client", "volumes"],
+    ["cli", "demo", "job", "phantom", "report.overview", "service.client", "volumes"],
 )
 def test_a_torch_free_module_imports_where_torch_is_blocked(module: str) -> None:
     done = _import(f"JointRegSegLib.{module}", HEAVY)
