@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
+import sys
+from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
@@ -33,8 +35,8 @@ def need(module: str, system: str = "") -> ModuleType:
 
 
 def need_program(program: str, system: str = "") -> str:
-    """The path of a program, or skip the test or test file that asked for it."""
-    found = shutil.which(program)
+    """The path of a program, this environment's own first, or skip the test or test file that asked for it."""
+    found = shutil.which(program, path=str(Path(sys.executable).parent)) or shutil.which(program)
     if found is None:
         lacking(f"{program} is not on the path", system)
     return found
