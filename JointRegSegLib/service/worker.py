@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import faulthandler
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -61,7 +62,7 @@ def main(argv: Sequence[str] | None = None, load: Callable[[], Run] = load_pipel
     parser.add_argument("--cancel", type=Path, help="the run ends when this file appears (default: cancel, beside it)")
     arguments = parser.parse_args(argv)
     channel = Channel()
-    stop = Stop(arguments.cancel or arguments.request.with_name("cancel"))
+    stop = Stop(arguments.cancel or arguments.request.with_name("cancel"), arguments.request.absolute().parent)
     try:
         channel.send(Event(Kind.LOG, message="worker started", data={"pid": os.getpid()}))
         request = read_request(arguments.request)
@@ -141,10 +142,12 @@ class Stop:
 
     Args:
         cancel_file: its appearance asks for the end.
+        work_folder: the client's folder for this run, which nobody else removes when the client is gone.
     """
 
-    def __init__(self, cancel_file: Path) -> None:
+    def __init__(self, cancel_file: Path, work_folder: Path) -> None:
         self._cancel_file = cancel_file
+        self._work_folder = work_folder
         self._signalled = False
         self._output: Path | None = None
         self.client_gone = False
@@ -167,11 +170,12 @@ class Stop:
         threading.Thread(target=self._watch, args=(pipe,), name="client watch", daemon=True).start()
 
     def end_all(self, grace: float) -> None:
-        """After `grace` seconds remove the unfinished output and end this process and its descendants at once."""
+        """After `grace` seconds do what the client no longer can: remove what is unfinished, end all processes."""
         time.sleep(grace)
         if self._output is not None:
             for _ in range(3):  # the run may still be writing while its folder goes
                 clear_leftovers(self._output, dead=os.getpid())
+        shutil.rmtree(self._work_folder, ignore_errors=True)
         system = this_system()
         system.kill_tree(system.own_tree())
         os._exit(EXIT_CANCELLED)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -25,7 +26,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
+def started(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> list[Request]:
     """The requests that the command line started; a toy worker does them."""
     requests: list[Request] = []
 
@@ -34,6 +35,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
         return client.start(request, python=python, module=TOY)
 
     monkeypatch.setattr(cli, "start", start)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("temporary")))
     monkeypatch.setattr(client, "SETTLE_SECONDS", 0.3)
     monkeypatch.setattr(cli.signal, "signal", lambda number, handler: None)
     return requests

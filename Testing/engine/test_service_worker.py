@@ -204,6 +204,21 @@ def test_a_worker_that_heeds_nothing_is_killed(tmp_path: Path, monkeypatch: pyte
 
 
 @posix
+def test_kill_does_not_wait_for_anything(tmp_path: Path) -> None:
+    job = _start(tmp_path, "deaf-register")
+    pids = _pids(job)
+    with pytest.raises(TimeoutError):
+        job.wait(timeout=0.1)
+    before = time.monotonic()
+    job.kill()
+    with pytest.raises(JobError) as caught:
+        job.wait(timeout=20)
+    assert caught.value.code is Code.CANCELLED
+    assert time.monotonic() - before < 2
+    _assert_nothing_left(tmp_path, pids)
+
+
+@posix
 def test_a_termination_signal_ends_the_run_cleanly(tmp_path: Path) -> None:
     job = _start(tmp_path, "wait-register")
     pids = _pids(job)
@@ -231,8 +246,8 @@ def test_the_death_of_the_client_ends_the_worker(tmp_path: Path, action: str) ->
         assert all(_runs(pid) for pid in pids)
         middle.kill()
     _until(lambda: not any(_runs(pid) for pid in pids))
-    assert [path.name for path in (tmp_path / "deep").glob(".*")] == []
-    assert not (tmp_path / "deep" / "out").exists()
+    assert [path.name for path in (tmp_path / "deep").glob("*")] == []
+    assert not (tmp_path / "work").exists()
 
 
 def _launcher(folder: Path, redirection: str) -> str:
