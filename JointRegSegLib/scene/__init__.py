@@ -1,5 +1,8 @@
 """Slicer's nodes in and out: nodes become a request and its files, a result becomes nodes. No Qt, no torch here."""
 
 from .inputs import request_from_nodes
+from .outputs import RunNodes, load_result
+from .transforms import show_grid
+from .views import show
 
-__all__ = ["request_from_nodes"]
+__all__ = ["RunNodes", "load_result", "request_from_nodes", "show", "show_grid"]

@@ -72,7 +72,7 @@ def color_table(scene: Any, name: str, table: LabelTable) -> Any:
     for label in table.values():
         red, green, blue = (channel / 255 for channel in label.color)
         node.SetColor(label.value, label.name, red, green, blue, 1.0)
-        if label.terminology:
+        if _has_whole_codes(label.terminology):
             node.SetTerminologyFromString(label.value, to_entry(label.terminology))
     return node
 
@@ -147,6 +147,12 @@ def _label_from_colors(colors: Any, value: int) -> Label:
     colors.GetColor(value, rgba)
     entry = colors.GetTerminologyAsString(value) if colors.GetContainsTerminology() else ""
     return Label(value, colors.GetColorName(value), _bytes(rgba[:3]), from_entry(entry))
+
+
+def _has_whole_codes(terminology: dict[str, str]) -> bool:
+    """Whether category and type are complete: a color table with less is saved, but cannot be read again."""
+    parts = ("CodingScheme", "CodeValue", "CodeMeaning")
+    return all(terminology.get(f"{place}_{part}") for place in ("Category", "Type") for part in parts)
 
 
 def _bytes(color: Any) -> tuple[int, int, int]:

@@ -1,0 +1,120 @@
+"""What a result folder holds, read and checked before anything touches the scene."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from ..job import Code, JobError, QualityTable, Request, Result
+from ..job import result as files
+from ..volumes import Grid, LabelTable, read_affine, read_field, read_label_map
+from ..volumes.images import load_image, require_finite, require_scalar
+from .geometry import Matrix
+
+_ADVICE = "Run again; if it happens again, the files were changed after the run or the disk is failing."
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A result in memory; the fields stay on disk until they are asked for.
+
+    Attributes:
+        grid: the target's, of all arrays here.
+        labels: (k, j, i) uint16.
+        table: the labels' names, colors and terminology.
+        warped_atlas: (k, j, i).
+        jacobian: (k, j, i).
+        affine: 4x4, target to atlas, LPS mm.
+    """
+
+    result: Result
+    grid: Grid
+    labels: NDArray[Any]
+    table: LabelTable
+    warped_atlas: NDArray[Any]
+    jacobian: NDArray[Any]
+    affine: Matrix
+    quality: QualityTable
+    manifest: dict[str, Any]
+
+    @classmethod
+    def read(cls, result: Result, request: Request | None = None) -> Contents:
+        """Read and check a result; `JobError` RESULT_INVALID says what is wrong with it."""
+        result = Result.open(result.folder)
+        try:
+            return cls._read(result, request)
+        except JobError as problem:
+            if problem.code is Code.RESULT_INVALID:
+                raise
+            raise _invalid(result, problem.message) from problem
+
+    @classmethod
+    def _read(cls, result: Result, request: Request | None) -> Contents:
+        named = read_label_map(result.path(files.SEGMENTATION))
+        labels = load_image(result.path(files.LABELS))
+        images = {name: _scalar(result.path(name)) for name in (files.WARPED_ATLAS, files.JACOBIAN)}
+        grids = {files.LABELS: Grid.of(labels)} | {name: Grid.of(image) for name, image in images.items()}
+        grids[files.FIELD] = _field_grid(result.path(files.FIELD))
+        inverse = _field_grid(result.path(files.FIELD_INVERSE))
+        target = _grid_of(request.target) if request is not None else None
+        atlas = _grid_of(request.atlases[0].image) if request is not None else None
+        for name, grid in grids.items():
+            if not grid.same_as(named.grid):
+                raise _invalid(result, f"{name} and {files.SEGMENTATION} are on different grids.")
+        if target is not None and not target.same_as(named.grid):
+            raise _invalid(result, "its images are not on the target's grid.")
+        if atlas is not None and not atlas.same_as(inverse):
+            raise _invalid(result, f"{files.FIELD_INVERSE} is not on the atlas's grid.")
+        if not np.array_equal(sitk.GetArrayViewFromImage(labels), named.array):
+            raise _invalid(result, f"{files.LABELS} and {files.SEGMENTATION} do not say the same.")
+        return cls(
+            result=result,
+            grid=target or named.grid,
+            labels=named.array,
+            table=named.table,
+            warped_atlas=sitk.GetArrayFromImage(images[files.WARPED_ATLAS]),
+            jacobian=sitk.GetArrayFromImage(images[files.JACOBIAN]),
+            affine=read_affine(result.path(files.AFFINE)),
+            quality=result.quality,
+            manifest=result.manifest,
+        )
+
+    def field(self, name: str) -> tuple[NDArray[np.float32], Grid, Matrix]:
+        """One of the two fields: vectors (k, j, i, 3) in LPS mm, their grid, and the affine that belongs to them."""
+        try:
+            vectors, grid = read_field(self.result.path(name))
+        except JobError as problem:
+            raise _invalid(self.result, problem.message) from problem
+        return vectors, grid, self.affine if name == files.FIELD else np.linalg.inv(self.affine)
+
+
+def _scalar(path: Path) -> sitk.Image:
+    image = load_image(path)
+    require_scalar(path, image)
+    require_finite(path, sitk.GetArrayViewFromImage(image))
+    return image
+
+
+def _field_grid(path: Path) -> Grid:
+    """A field file's grid, from its header."""
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError:
+        raise JobError(Code.FILE_UNREADABLE, f"{path} cannot be read.") from None
+    return Grid(reader.GetSize(), reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection())
+
+
+def _grid_of(path: Path) -> Grid | None:
+    """A request's image's grid, or None where the file is gone."""
+    return _field_grid(path) if path.is_file() else None
+
+
+def _invalid(result: Result, what: str) -> JobError:
+    return JobError(Code.RESULT_INVALID, f"The result in {result.folder} is not valid: {what}", _ADVICE)
