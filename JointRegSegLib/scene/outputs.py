@@ -64,8 +64,8 @@ class RunNodes:
                 if item:
                     hierarchy.RemoveItem(item, False, False)
                 _remove_node(scene, node)
-            if hierarchy.GetItemName(self.folder) and not hierarchy.GetNumberOfItemChildren(self.folder):
-                hierarchy.RemoveItem(self.folder)
+            if self.folder in _items(scene) and not any(_is_alive(scene, item) for item in _items(scene, self.folder)):
+                hierarchy.RemoveItem(self.folder, False, True)
         finally:
             scene.EndState(slicer.vtkMRMLScene.BatchProcessState)
 
@@ -203,11 +203,18 @@ def _node_ids(scene: Any) -> set[str]:
     return {scene.GetNthNode(index).GetID() for index in range(scene.GetNumberOfNodes())}
 
 
-def _items(scene: Any) -> set[int]:
+def _items(scene: Any, below: int = 0) -> set[int]:
+    """All subject hierarchy items of the scene, or those below one."""
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     found = vtk.vtkIdList()
-    hierarchy.GetItemChildren(hierarchy.GetSceneItemID(), found, True)
+    hierarchy.GetItemChildren(below or hierarchy.GetSceneItemID(), found, True)
     return {found.GetId(index) for index in range(found.GetNumberOfIds())}
+
+
+def _is_alive(scene: Any, item: int) -> bool:
+    """Whether an item is a folder, or stands for a node that is in the scene."""
+    node = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene).GetItemDataNode(item)
+    return node is None or scene.GetNodeByID(node.GetID() or "") is node
 
 
 def _remove_node(scene: Any, node: Any) -> None:
