@@ -18,7 +18,7 @@ from ..volumes import Grid
 from .contents import Contents
 from .geometry import ijk_to_ras, voxels_of, vtk_image
 from .labels import add_segments, color_table
-from .transforms import add_transform, composite
+from .transforms import add_transform, coarsened, composite, displacement, residual, set_up_grid, with_rim
 
 _PROVENANCE = ("version", "method", "quality", "similarity", "seed", "device", "finished")
 _COLUMNS = ("group", "name", "value", "unit", "status")
@@ -34,6 +34,7 @@ class RunNodes:
         labels: the same as a label map volume.
         atlas_to_target: transform node that brings what lies under it from the atlas to the target.
         target_to_atlas: the other way.
+        deformation: transform node that draws what the registration did beyond the affine, as a grid on the target.
         warped_atlas: the atlas's scan on the target's grid.
         jacobian: local volume change, 1 = none, below 0 = folded.
         quality: table node.
@@ -46,6 +47,7 @@ class RunNodes:
     labels: str
     atlas_to_target: str
     target_to_atlas: str
+    deformation: str
     warped_atlas: str
     jacobian: str
     quality: str
@@ -111,10 +113,10 @@ class _Loader:
         jacobian = self._volume(f"{name} volume change", contents.jacobian, "vtkMRMLScalarVolumeNode", jacobian_colors)
         jacobian.GetDisplayNode().SetAutoWindowLevel(False)
         jacobian.GetDisplayNode().SetWindowLevelMinMax(0.0, 2.0)
-        to_target = self._transform(f"Atlas to {name}", files.FIELD, self._atlas, self._target, labels)
-        to_atlas = self._transform(f"{name} to atlas", files.FIELD_INVERSE, self._target, self._atlas, self._atlas)
+        to_target, deformation = self._forward(labels)
+        to_atlas = self._transform(f"{name} to atlas", files.FIELD_INVERSE, self._target, self._atlas)[0]
         quality = self._table(f"{name} quality")
-        shown = (segmentation, labels, to_target, to_atlas, warped, jacobian, quality)
+        shown = (segmentation, labels, to_target, to_atlas, deformation, warped, jacobian, quality)
         for node in shown:
             self._sign(node)
         return RunNodes(*(node.GetID() for node in (*shown, label_colors, jacobian_colors)), folder=self._folder(shown))
@@ -137,17 +139,31 @@ class _Loader:
         add_segments(node, self._contents.labels, ijk_to_ras(self._contents.grid), self._contents.table)
         return node
 
-    def _transform(self, name: str, file: str, moving: Any, fixed: Any, region: Any) -> Any:
+    def _forward(self, region: Any) -> tuple[Any, Any]:
+        """The node from atlas to target, and the node that draws its deformation.
+
+        Slicer draws a transform where it takes the points. An affine between two scanners' coordinates takes them out
+        of the view, so what is drawn is the residual alone, which stays on the target.
+        """
+        node, rest, grid = self._transform(f"Atlas to {self._name}", files.FIELD, self._atlas, self._target)
+        drawn = add_transform(
+            self._scene, f"{self._name} deformation (for display)", displacement(*coarsened(rest, grid))
+        )
+        set_up_grid(drawn, region.GetID(), max(self._contents.grid.extent))
+        return node, drawn
+
+    def _transform(self, name: str, file: str, moving: Any, fixed: Any) -> tuple[Any, NDArray[Any], Grid]:
+        """A transform node, and the residual and grid that it holds beside the affine."""
         vectors, grid, affine = self._contents.field(file)
-        region_id = region.GetID() if region is not None else ""
-        node = add_transform(self._scene, name, composite(vectors, grid, affine), region_id, max(grid.extent))
+        rest, wider = with_rim(residual(vectors, grid, affine), grid)
+        node = add_transform(self._scene, name, composite(rest, wider, affine))
         for role, other in (
             (node.GetMovingNodeReferenceRole(), moving),
             (node.GetFixedNodeReferenceRole(), fixed),
         ):
             if other is not None:
                 node.SetNodeReferenceID(role, other.GetID())
-        return node
+        return node, rest, wider
 
     def _table(self, name: str) -> Any:
         node = self._scene.AddNewNodeByClass("vtkMRMLTableNode", name)

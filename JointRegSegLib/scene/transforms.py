@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import SimpleITK as sitk
 import slicer
 import vtk
 from numpy.typing import NDArray
 
-from ..volumes import Grid
+from ..volumes import Grid, to_sitk
 from .geometry import RAS_LPS, Matrix, vtk_image, vtk_matrix
 
 _LEAST_RIM = 3
@@ -21,32 +22,44 @@ _FADE = 3.0  # the rim is this many times as wide as the displacement it fades: 
 _ENOUGH_RIM = 16  # voxels that a side may always have; beyond them at most
 _LARGEST_RIM = 4  # the size of the grid over this, to bound the memory
 _LINES = 16
+_DRAWN_POINTS = 48
 
 
-def composite(vectors: NDArray[Any], grid: Grid, affine: Matrix) -> Any:
-    """The vtkGeneralTransform x -> x + u(x) in RAS mm, which equals the affine far from the grid.
+def composite(rest: NDArray[Any], grid: Grid, affine: Matrix) -> Any:
+    """The vtkGeneralTransform x -> A (x + r(x)) in RAS mm.
 
     Args:
-        vectors: u, (k, j, i, 3), the total displacement in LPS mm.
-        grid: of the vectors.
-        affine: 4x4, LPS mm, the affine part of x + u(x).
+        rest: r, (k, j, i, 3), LPS mm, as `with_rim` gives it.
+        grid: of `rest`.
+        affine: A, 4x4, LPS mm.
     """
-    rest, wider = with_rim(residual(vectors, grid, affine), grid)
-    rest[..., :2] *= -1.0  # LPS to RAS
-    image = vtk_image(rest)
-    image.SetSpacing(wider.spacing)
-    image.SetOrigin(*(RAS_LPS[:3, :3] @ wider.origin))
-    direction = np.eye(4)
-    direction[:3, :3] = RAS_LPS[:3, :3] @ np.reshape(wider.direction, (3, 3))
-    displaced = slicer.vtkOrientedGridTransform()
-    displaced.SetGridDirectionMatrix(vtk_matrix(direction))
-    displaced.SetDisplacementGridData(image)
     linear = vtk.vtkTransform()
     linear.SetMatrix(vtk_matrix(RAS_LPS @ affine @ RAS_LPS))
     total = vtk.vtkGeneralTransform()
     total.Concatenate(linear)
-    total.Concatenate(displaced)  # added last, applied first
+    total.Concatenate(displacement(rest, grid))  # added last, applied first
     return total
+
+
+def displacement(rest: NDArray[Any], grid: Grid) -> Any:
+    """The vtkOrientedGridTransform x -> x + r(x) in RAS mm, from r (k, j, i, 3) in LPS mm."""
+    image = vtk_image(rest * np.array((-1.0, -1.0, 1.0), rest.dtype))
+    image.SetSpacing(grid.spacing)
+    image.SetOrigin(*(RAS_LPS[:3, :3] @ grid.origin))
+    direction = np.eye(4)
+    direction[:3, :3] = RAS_LPS[:3, :3] @ np.reshape(grid.direction, (3, 3))
+    made = slicer.vtkOrientedGridTransform()
+    made.SetGridDirectionMatrix(vtk_matrix(direction))
+    made.SetDisplacementGridData(image)
+    return made
+
+
+def coarsened(rest: NDArray[np.float32], grid: Grid) -> tuple[NDArray[np.float32], Grid]:
+    """The residual at few points, enough to draw it."""
+    i, j, k = (min(n, _DRAWN_POINTS) for n in grid.size)
+    coarse = grid.resized((i, j, k))
+    image = sitk.Resample(to_sitk(rest, grid), coarse.empty_image(), sitk.Transform(), sitk.sitkLinear)
+    return sitk.GetArrayFromImage(image), coarse
 
 
 def residual(vectors: NDArray[Any], grid: Grid, affine: Matrix) -> NDArray[np.float32]:
@@ -75,29 +88,37 @@ def with_rim(rest: NDArray[np.float32], grid: Grid) -> tuple[NDArray[np.float32]
     return wide, grid.box((-i, -j, -k), (width, height, depth))
 
 
-def add_transform(scene: Any, name: str, transform: Any, region_id: str = "", extent_mm: float = 240.0) -> Any:
-    """A transform node that maps from its parent, so nodes under it go the other way (moving to fixed).
+def add_transform(scene: Any, name: str, transform: Any) -> Any:
+    """A transform node that maps from its parent (fixed to moving), so what lies under it goes the other way.
 
     Args:
         scene: to add to.
         name: of the node.
-        transform: a vtkAbstractTransform, from fixed to moving points, RAS mm.
-        region_id: the node whose region the displayed grid covers.
-        extent_mm: the region's longest side, which sets the spacing of the displayed grid.
+        transform: a vtkAbstractTransform in RAS mm.
     """
     node = scene.AddNewNodeByClass("vtkMRMLTransformNode", name)
     node.SetAndObserveTransformFromParent(transform)
+    return node
+
+
+def set_up_grid(node: Any, region_id: str, extent_mm: float) -> None:
+    """Prepare the display of a transform node as a grid, hidden at first.
+
+    Args:
+        node: the transform node.
+        region_id: the node whose region the grid covers.
+        extent_mm: the region's longest side, which sets the spacing of the lines.
+    """
     node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
     display.SetVisualizationMode(display.VIS_MODE_GRID)
     display.SetGridSpacingMm(extent_mm / _LINES)
     display.SetGridResolutionMm(extent_mm / _LINES / 5.0)
     display.SetGridLineDiameterMm(extent_mm / _LINES / 15.0)
-    region = scene.GetNodeByID(region_id) if region_id else None
+    region = node.GetScene().GetNodeByID(region_id)
     if region is not None:
         display.SetAndObserveRegionNode(region)
     show_grid(node, False)
-    return node
 
 
 def show_grid(node: Any, visible: bool = True) -> None:

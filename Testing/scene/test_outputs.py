@@ -137,7 +137,7 @@ def test_everything_lies_in_the_world_on_the_target_s_grid(a_scene: Any, a_loade
     for node_id in (a_loaded_run.labels, a_loaded_run.warped_atlas, a_loaded_run.jacobian):
         node = a_scene.GetNodeByID(node_id)
         assert np.allclose(slicer.util.arrayFromVTKMatrix(_matrix(node)), FLIP @ TARGET_GRID.matrix, atol=1e-5)
-    for node_id in astuple(a_loaded_run)[:6]:
+    for node_id in astuple(a_loaded_run)[:7]:
         assert a_scene.GetNodeByID(node_id).GetParentTransformNode() is None
 
 
@@ -150,7 +150,7 @@ def _matrix(node: Any) -> Any:
 def test_a_saved_scene_brings_everything_back(
     a_rig: Any, a_scene: Any, the_run: FinishedRun, a_loaded_run: RunNodes, tmp_path: Path
 ) -> None:
-    names = {node_id: a_scene.GetNodeByID(node_id).GetName() for node_id in astuple(a_loaded_run)[:9]}
+    names = {node_id: a_scene.GetNodeByID(node_id).GetName() for node_id in astuple(a_loaded_run)[:10]}
     assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
     a_rig.clear()
     assert all(a_scene.GetNodeByID(node_id) is None for node_id in names)
@@ -182,9 +182,10 @@ def test_references_and_provenance(a_scene: Any, a_loaded_run: RunNodes, a_targe
     segmentation = a_scene.GetNodeByID(a_loaded_run.segmentation)
     role = segmentation.GetReferenceImageGeometryReferenceRole()
     assert segmentation.GetNodeReferenceID(role) == a_target.GetID()
-    assert forward.GetDisplayNode().GetRegionNode().GetID() == a_loaded_run.labels
-    show_grid(forward)
-    assert forward.GetDisplayNode().GetVisibility2D()
+    drawn = a_scene.GetNodeByID(a_loaded_run.deformation)
+    assert drawn.GetDisplayNode().GetRegionNode().GetID() == a_loaded_run.labels
+    show_grid(drawn)
+    assert drawn.GetDisplayNode().GetVisibility2D()
 
 
 def test_the_quality_table_holds_every_row(a_scene: Any, a_loaded_run: RunNodes) -> None:
@@ -204,7 +205,7 @@ def test_one_folder_beside_the_target(
     loaded = load_result(a_scene, the_run.result, target_id=a_target.GetID())
     assert hierarchy.GetItemParent(loaded.folder) == study
     assert hierarchy.GetItemName(loaded.folder) == "JointRegSeg: scan 42"
-    for node_id in astuple(loaded)[:7]:
+    for node_id in astuple(loaded)[:8]:
         item = hierarchy.GetItemByDataNode(a_scene.GetNodeByID(node_id))
         assert hierarchy.GetItemParent(item) == loaded.folder
 

@@ -63,6 +63,11 @@ def field_transform(vectors: Any, grid: Grid) -> sitk.Transform:
     )
 
 
+def total(grid: Grid, amplitude: float) -> Any:
+    rest, wider = transforms.with_rim(transforms.residual(a_field(grid, AFFINE, amplitude), grid, AFFINE), grid)
+    return transforms.composite(rest, wider, AFFINE)
+
+
 @pytest.fixture(params=GRIDS, ids=lambda name: name.replace(" ", "-"))
 def a_grid(request: pytest.FixtureRequest) -> Grid:
     return GRIDS[request.param]
@@ -70,8 +75,7 @@ def a_grid(request: pytest.FixtureRequest) -> Grid:
 
 @pytest.fixture
 def a_node(a_scene: Any, a_grid: Grid) -> Any:
-    transform = transforms.composite(a_field(a_grid, AFFINE), a_grid, AFFINE)
-    return transforms.add_transform(a_scene, "field", transform)
+    return transforms.add_transform(a_scene, "field", total(a_grid, 3.0))
 
 
 def test_the_node_agrees_with_the_field_inside_the_grid(a_node: Any, a_grid: Grid) -> None:
@@ -110,9 +114,7 @@ def test_the_rim_does_not_fold(a_grid: Grid) -> None:
 
 
 def test_no_displacement_is_exactly_the_affine(a_scene: Any, a_grid: Grid) -> None:
-    node = transforms.add_transform(
-        a_scene, "affine", transforms.composite(a_field(a_grid, AFFINE, 0.0), a_grid, AFFINE)
-    )
+    node = transforms.add_transform(a_scene, "affine", total(a_grid, 0.0))
     points = points_in(a_grid, 30.0)
     assert np.abs(through_node(node, points) - through_affine(AFFINE, points)).max() < 1e-4
 
@@ -148,9 +150,24 @@ def test_an_atlas_under_the_node_lands_on_the_target(a_node: Any, a_grid: Grid, 
     assert np.abs(found - wanted)[inside].max() < 0.05
 
 
+def test_few_points_are_enough_to_draw_it(a_grid: Grid) -> None:
+    fine = a_grid.resized((64, 66, 68))
+    rest, wider = transforms.with_rim(transforms.residual(a_field(fine, AFFINE), fine, AFFINE), fine)
+    coarse, grid = transforms.coarsened(rest, wider)
+    assert max(grid.size) <= 48
+    points = points_in(a_grid, 0.0)
+    drawn = through_sitk(field_transform(coarse, grid), points)
+    assert (
+        np.abs(through_affine(AFFINE, drawn) - through_sitk(field_transform(a_field(fine, AFFINE), fine), points)).max()
+        < 0.2
+    )
+
+
 def test_the_grid_shows_in_slices_when_asked(a_node: Any) -> None:
+    transforms.set_up_grid(a_node, "", 160.0)
     display = a_node.GetDisplayNode()
     assert not display.GetVisibility()
     transforms.show_grid(a_node, True)
     assert (display.GetVisibility(), display.GetVisibility2D(), display.GetVisibility3D()) == (1, 1, 0)
+    assert display.GetGridSpacingMm() == 10.0
     assert display.GetVisualizationMode() == display.VIS_MODE_GRID
