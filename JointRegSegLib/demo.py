@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from .job import Atlas, Event, JobError, Kind, Quality, QualityTable, Request, Result, result
+from .job import Atlas, Code, Event, JobError, Kind, Quality, QualityTable, Request, Result, result
 from .job.errors import EXIT_OK
 from .metrics import dice
 from .phantom import PhantomFiles, write_pair
@@ -32,7 +32,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _demonstrate(folder: Path, quality: Quality, seed: int) -> int:
-    files = write_pair(folder / "input", seed)
+    try:
+        files = write_pair(folder / "input", seed)
+    except OSError as problem:
+        raise JobError(
+            Code.OUTPUT_UNWRITABLE,
+            f"The folder {folder} cannot be written: {problem.strerror or problem}.",
+            "Name another folder with --output.",
+        ) from problem
     print(f"The phantom pair is in {files.atlas.parent}.")
     request = Request(
         atlases=(Atlas(files.atlas, files.atlas_labels, files.table),),
