@@ -9,12 +9,13 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from . import summary, views
+from ..scene import RunNodes, show, show_grid
+from . import summary
 from .run_session import RunSession
 
 
 class ResultSection:
-    """Shows one ended run. Nodes are remembered by ID: the user may delete any of them.
+    """Shows one ended run. The user may have deleted any of its nodes.
 
     Args:
         ui: the panel's widgets by name.
@@ -25,7 +26,7 @@ class ResultSection:
         self._ui = ui
         self._describe_torch = describe_torch
         self._session: RunSession | None = None
-        self._ids: dict[str, str] = {}
+        self._nodes: RunNodes | None = None
         ui.gridButton.connect("toggled(bool)", self._on_show_grid)
         ui.jacobianButton.connect("toggled(bool)", self._on_show_jacobian)
         ui.openFolderButton.connect("clicked(bool)", self._on_open_folder)
@@ -35,22 +36,20 @@ class ResultSection:
     def clear(self) -> None:
         """Show that there is no run."""
         self._session = None
-        self._ids = {}
+        self._nodes = None
         self._ui.summaryLabel.text = _("No run yet.")
         self._enable(False)
 
     def show(self, session: RunSession) -> None:
         """Show a run that has finished or failed."""
         self._session = session
-        finished = session.result is not None
-        if finished:
-            nodes = session.nodes
-            self._ids = {"field": nodes.transform.GetID(), "jacobian": nodes.jacobian.GetID()}
-            self._ui.summaryLabel.text = summary.to_html(session.result.quality, session.notes)
-            views.show_result(slicer.mrmlScene.GetNodeByID(session.target_id), nodes.warped_atlas)
-        else:
+        self._nodes = session.nodes
+        if session.result is None:
             self._ui.summaryLabel.text = _("The run gave no result.")
-        self._enable(finished)
+        else:
+            self._ui.summaryLabel.text = summary.to_html(session.result.quality, session.notes)
+            show(slicer.mrmlScene, session.nodes, session.target_id)
+        self._enable(session.result is not None)
 
     def _enable(self, enabled: bool) -> None:
         ui = self._ui
@@ -59,18 +58,16 @@ class ResultSection:
             button.enabled = enabled
         ui.openFolderButton.enabled = enabled
 
-    def _node(self, key: str) -> Any:
-        return slicer.mrmlScene.GetNodeByID(self._ids[key]) if key in self._ids else None
-
     def _on_show_grid(self, visible: bool) -> None:
-        field = self._node("field")
-        if field is not None:
-            views.show_grid(field, visible)
+        transform = slicer.mrmlScene.GetNodeByID(self._nodes.deformation) if self._nodes is not None else None
+        if transform is not None and transform.GetDisplayNode() is not None:
+            show_grid(transform, visible)
 
     def _on_show_jacobian(self, visible: bool) -> None:
-        jacobian = self._node("jacobian")
-        if jacobian is not None:
-            views.show_jacobian(jacobian, visible)
+        """Over the target, half transparent; the warped atlas is there otherwise, hidden."""
+        if self._nodes is not None:
+            shown = slicer.mrmlScene.GetNodeByID(self._nodes.jacobian if visible else self._nodes.warped_atlas)
+            slicer.util.setSliceViewerLayers(foreground=shown, foregroundOpacity=0.5 if visible else 0.0)
 
     def _on_open_folder(self, checked: bool = False) -> None:
         if self._session is not None and self._session.result is not None:

@@ -6,14 +6,13 @@ import importlib
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 
 from ..job import Code
-from ..service.client import probe
+from ..service.client import TorchDevice, TorchState
 
 POLL_MILLISECONDS = 200
 REQUIREMENT = ">=2.2"
@@ -30,11 +29,11 @@ class TorchSetup:
         find: asks for the state and blocks meanwhile; it runs on a thread of its own.
     """
 
-    def __init__(self, on_change: Callable[[], None], find: Callable[[], Any] = probe) -> None:
-        self.state: Any = None
+    def __init__(self, on_change: Callable[[], None], find: Callable[[], TorchState]) -> None:
+        self.state: TorchState | None = None
         self._on_change = on_change
         self._find = find
-        self._found: list[Any] = []
+        self._found: list[TorchState] = []
         self._thread: threading.Thread | None = None
         self._timer = qt.QTimer()
         self._timer.setInterval(POLL_MILLISECONDS)
@@ -106,7 +105,7 @@ class TorchSetup:
                     _("The PyTorch extension could not be installed. Try the Extensions Manager, or check the network.")
                 )
 
-    def _ask(self, found: list[Any]) -> None:
+    def _ask(self, found: list[TorchState]) -> None:
         found.append(self._find())
 
     def _poll(self) -> None:
@@ -118,7 +117,7 @@ class TorchSetup:
             self._timer.stop()
 
 
-def _describe_device(device: Any) -> str:
+def _describe_device(device: TorchDevice) -> str:
     if device.free_gb is None:
         return device.name
     return _("{name} ({free:.0f} GB free)").format(name=device.name, free=device.free_gb)

@@ -10,7 +10,7 @@ import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
-from ..service.client import TorchState, probe
+from ..service.client import probe
 from .inputs import Inputs
 from .result_section import ResultSection
 from .run_session import RunSession, State
@@ -31,14 +31,13 @@ class Panel(VTKObservationMixin):
     Args:
         root: the widget loaded from JointRegSeg.ui.
         logic: makes parameter nodes and runs.
-        find_torch: asks a Python for PyTorch; may block.
     """
 
-    def __init__(self, root: Any, logic: Logic, find_torch: Callable[[], TorchState] = probe) -> None:
+    def __init__(self, root: Any, logic: Logic) -> None:
         super().__init__()
         self.ui = slicer.util.childWidgetVariables(root)
         self.session: RunSession | None = None
-        self.setup = TorchSetup(self._update, find_torch)
+        self.setup = TorchSetup(self._update, probe)
         self.result_section = ResultSection(self.ui, self.setup.describe)
         self._logic = logic
         self._parameters: Any = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,8 +72,7 @@ def widget(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]
     monkeypatch.setattr("JointRegSegLib.panel.widget.probe", lambda: state)
     made = gui.open_widget(module)
     yield made
-    made.cleanup()
-    made.parent.close()
+    gui.close_widget(made)
 
 
 @pytest.fixture
@@ -107,9 +107,15 @@ def chosen(widget: Any, make_nodes: Callable[[], tuple[Any, Any, Any]]) -> tuple
     return nodes
 
 
-@pytest.fixture
-def result_folder(tmp_path: Path) -> Path:
-    """A folder with the tables of a result; its images are not read by these tests."""
-    from Testing.panel.fakes import write_result
+@pytest.fixture(scope="session")
+def the_result(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A finished run on disk, for tests that only read it."""
+    from Testing.scene.results import finished_run
 
-    return write_result(tmp_path / "result")
+    return finished_run(tmp_path_factory.mktemp("run")).result
+
+
+@pytest.fixture
+def a_result(the_result: Any, tmp_path: Path) -> Any:
+    """A finished run on disk, for this test to do with as it likes."""
+    return type(the_result)(Path(shutil.copytree(the_result.folder, tmp_path / "result")))

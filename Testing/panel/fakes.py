@@ -1,37 +1,12 @@
-"""A worker and a result that do what a test says."""
+"""A worker that does what a test says."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
-from JointRegSegLib.job import (
-    Caution,
-    Code,
-    Event,
-    JobError,
-    Kind,
-    LabelVolume,
-    Measure,
-    QualityTable,
-    Request,
-    Result,
-    Status,
-)
-from JointRegSegLib.job.result import FILES, MANIFEST, QUALITY_JSON
+from JointRegSegLib.job import Code, Event, JobError, Kind, Request, Result
 from JointRegSegLib.service.client import Outcome
-
-QUALITY = QualityTable(
-    measures=(
-        Measure("folding", "folding", 0.0, "%", Status.GOOD),
-        Measure("inverse_mean", "inverse error, mean", 0.31, "mm", Status.LOOK),
-    ),
-    labels=(LabelVolume(1, "left <thing>", 64, 0.064),),
-    cautions=(Caution("similarity", "The similarity was chosen from the images: lncc."),),
-)
 
 
 class FakeJob:
@@ -50,8 +25,8 @@ class FakeJob:
     def say(self, stage: str, fraction: float, eta_seconds: float | None = None) -> None:
         self._events.append(Event(Kind.PROGRESS, stage=stage, fraction=fraction, eta_seconds=eta_seconds))
 
-    def finish(self, folder: Path) -> None:
-        self._outcome = Outcome(result=Result(folder))
+    def finish(self, result: Result) -> None:
+        self._outcome = Outcome(result=result)
 
     def fail(self, error: JobError) -> None:
         self._outcome = Outcome(error=error)
@@ -79,25 +54,3 @@ class FakeJob:
         if self._outcome.result is None:
             raise self._outcome.error or RuntimeError
         return self._outcome.result
-
-
-def write_result(folder: Path) -> Path:
-    """A result folder whose tables are real and whose images are empty."""
-    folder.mkdir(parents=True)
-    for name in FILES:
-        (folder / name).touch()
-    (folder / QUALITY_JSON).write_text(QUALITY.to_json(), encoding="utf-8")
-    (folder / MANIFEST).write_text(json.dumps({"version": "0.1.0", "settings": {"quality": "fast"}}), encoding="utf-8")
-    return folder
-
-
-def result_nodes(scene: Any) -> SimpleNamespace:
-    """Nodes as loading a result would give."""
-    add = scene.AddNewNodeByClass
-    transform = add("vtkMRMLTransformNode", "field")
-    transform.CreateDefaultDisplayNodes()
-    return SimpleNamespace(
-        transform=transform,
-        jacobian=add("vtkMRMLScalarVolumeNode", "jacobian"),
-        warped_atlas=add("vtkMRMLScalarVolumeNode", "warped atlas"),
-    )

@@ -16,7 +16,7 @@ from . import ctk_widgets, pythonqt, qmrml_widgets, slicer_standins
 
 SOURCES = Path(__file__).resolve().parents[2]
 MODULE_FILE = SOURCES / "JointRegSeg" / "JointRegSeg.py"
-PANEL_WIDTH = 440
+PANEL_WIDTH, PANEL_HEIGHT = 440, 900
 
 
 class _Signals:
@@ -72,10 +72,21 @@ def open_widget(module: ModuleType) -> Any:
     window.setMRMLScene(slicer.mrmlScene)
     widget = module.JointRegSegWidget(window)
     widget.setup()
-    window.resize(PANEL_WIDTH, 100)
+    window.resize(PANEL_WIDTH, PANEL_HEIGHT)
     window.show()
     pump()
     return widget
+
+
+def close_widget(widget: Any) -> None:
+    """Take the module's widget away, as Slicer does when it exits."""
+    widget.cleanup()
+    widget.parent.setMRMLScene(None)
+    for child in widget.parent.findChildren(slicer.qMRMLWidget):
+        child.setMRMLScene(None)
+    widget.parent.close()
+    widget.parent.deleteLater()
+    pump()
 
 
 def pump(seconds: float = 0.0) -> None:

@@ -1,0 +1,90 @@
+"""What PythonQt does not forgive and the stand-ins might: read off the source."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCES = Path(__file__).resolve().parents[2]
+FILES = [SOURCES / "JointRegSeg" / "JointRegSeg.py", *sorted((SOURCES / "JointRegSegLib" / "panel").glob("*.py"))]
+PROPERTIES = {
+    "checked",
+    "currentIndex",
+    "currentText",
+    "enabled",
+    "height",
+    "maximum",
+    "minimum",
+    "objectName",
+    "text",
+    "toolTip",
+    "value",
+    "visible",
+    "width",
+}
+FOR_QT_CLASSES = {"Property", "Signal", "Slot"}
+
+
+@pytest.fixture(params=FILES, ids=lambda file: file.name)
+def tree(request: pytest.FixtureRequest) -> ast.Module:
+    return ast.parse(request.param.read_text(encoding="utf-8"))
+
+
+def imports(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield node.module or ""
+
+
+def test_qt_properties_are_not_called(tree: ast.Module) -> None:
+    called = [
+        f"line {node.lineno}: .{node.func.attr}()"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in PROPERTIES
+    ]
+    assert called == []
+
+
+def test_no_other_binding_of_qt_is_imported(tree: ast.Module) -> None:
+    bindings = [name for name in imports(tree) if name.startswith(("PySide", "PyQt", "shiboken"))]
+    assert bindings == []
+
+
+def test_no_qt_signals_or_slots_are_defined(tree: ast.Module) -> None:
+    used = [
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "qt"
+        and node.attr in FOR_QT_CLASSES
+    ]
+    assert used == []
+
+
+def test_nothing_is_installed_with_pip(tree: ast.Module) -> None:
+    calls = [node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr.startswith("pip_")]
+    assert calls == []
+
+
+def test_qt_is_given_no_keyword_arguments(tree: ast.Module) -> None:
+    named = [
+        f"line {node.lineno}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and isinstance(node.func.value, ast.Name)
+        and node.func.value.id in ("qt", "ctk")
+        and node.keywords
+    ]
+    assert named == []
+
+
+def test_the_module_file_is_no_command_line_program() -> None:
+    """Slicer takes a Python file that begins with #! for one."""
+    assert not FILES[0].read_text(encoding="utf-8").startswith("#!")

@@ -1,0 +1,12 @@
+"""A user's mouse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from PySide6 import QtCore, QtTest
+
+
+def click(widget: Any) -> None:
+    """Click a widget in its middle; a disabled one does not notice."""
+    QtTest.QTest.mouseClick(widget, QtCore.Qt.MouseButton.LeftButton)

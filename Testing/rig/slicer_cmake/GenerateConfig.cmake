@@ -1,0 +1,11 @@
+# Slicer writes these into the extension's description; one that is missing would show as empty in the catalog.
+foreach(name HOMEPAGE CONTRIBUTORS DESCRIPTION ICONURL SCREENSHOTURLS DEPENDS LICENSE_FILE README_FILE)
+  if("${EXTENSION_${name}}" STREQUAL "")
+    message(FATAL_ERROR "EXTENSION_${name} is not set")
+  endif()
+endforeach()
+foreach(name LICENSE_FILE README_FILE)
+  if(NOT EXISTS "${EXTENSION_${name}}")
+    message(FATAL_ERROR "EXTENSION_${name} names ${EXTENSION_${name}}, which does not exist")
+  endif()
+endforeach()
