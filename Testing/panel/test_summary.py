@@ -1,0 +1,90 @@
+"""The summary and the report say what was measured, and nothing about whom."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from JointRegSegLib.job import Caution, Code, Event, JobError, Kind, LabelVolume, Measure, QualityTable, Result, Status
+from Testing.rig.need import need
+
+need("slicer", "slicer-core")
+need("PySide6.QtWidgets", "PySide6-Essentials")
+from Testing.rig import gui  # noqa: E402
+
+gui.install()
+from JointRegSegLib.panel import summary  # noqa: E402
+from JointRegSegLib.panel.words import progress_line, time_left  # noqa: E402
+
+pytestmark = pytest.mark.gui
+
+
+def table(*statuses: Status, cautions: tuple[Caution, ...] = ()) -> QualityTable:
+    measures = tuple(Measure(f"m{i}", f"measure {i}", i / 8, "mm", status) for i, status in enumerate(statuses))
+    return QualityTable(measures, (LabelVolume(1, "a", 10, 1.5), LabelVolume(2, "b", 10, 2.25)), (), cautions)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "expected"),
+    [
+        ((Status.GOOD, Status.NONE), Status.GOOD),
+        ((Status.GOOD, Status.LOOK), Status.LOOK),
+        ((Status.LOOK, Status.BAD, Status.GOOD), Status.BAD),
+        ((), Status.GOOD),
+    ],
+)
+def test_the_worst_measure_decides(statuses: tuple[Status, ...], expected: Status) -> None:
+    assert summary.overall(table(*statuses)) is expected
+
+
+def test_a_caution_asks_for_a_look() -> None:
+    assert summary.overall(table(Status.GOOD, cautions=(Caution("x", "Beware."),))) is Status.LOOK
+
+
+def test_marks_are_colors_and_words() -> None:
+    text = summary.to_html(table(Status.GOOD, Status.LOOK, Status.BAD), [])
+    assert all(word in text for word in ("good", "look", "bad", "#2e9e4f", "#d98e04", "#d6403a"))
+    assert "0.25 mm" in text
+    assert "2 structures, 3.8 ml in all." in text
+
+
+def test_a_sentence_is_said_once_and_is_no_markup() -> None:
+    caution = Caution("x", "Labels <b> overlap.")
+    text = summary.to_html(table(cautions=(caution,)), [caution.message])
+    assert text.count("Labels &lt;b&gt; overlap.") == 1
+
+
+def test_the_report_holds_versions_settings_and_quality(the_result: Result) -> None:
+    text = summary.report(the_result, None, ["A note."], "PyTorch 2.13.0: CPU")
+    assert all(part in text for part in ("JointRegSeg 0.1.0", "PyTorch 2.13.0", "seed: 7", "Folding", "A note."))
+
+
+def test_the_report_shortens_paths() -> None:
+    place = Path(tempfile.gettempdir()) / "run" / "atlas.nrrd"
+    error = JobError(Code.FILE_MISSING, f"There is no {place} and no {Path.home() / 'scan.nii'}.", "Look.")
+    text = summary.report(None, error, [], "")
+    assert "TMP" in text
+    assert tempfile.gettempdir() not in text
+    assert str(Path.home() / "scan.nii") not in text
+    assert "file-missing" in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (None, ""),
+        (2, "a few seconds left"),
+        (42, "about 40 s left"),
+        (89, "about 90 s left"),
+        (200, "about 3 min left"),
+    ],
+)
+def test_time_left_in_words(seconds: float | None, words: str) -> None:
+    assert time_left(seconds) == words
+
+
+def test_progress_without_a_known_fraction_shows_the_step() -> None:
+    assert progress_line(Event(Kind.PROGRESS, stage="align")) == "Aligning"
+    assert progress_line(Event(Kind.PROGRESS, stage="dream", fraction=0.5)) == "dream (50 %)"
