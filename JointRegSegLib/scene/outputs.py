@@ -157,6 +157,7 @@ class _Loader:
         vectors, grid, affine = self._contents.field(file)
         rest, wider = with_rim(residual(vectors, grid, affine), grid)
         node = add_transform(self._scene, name, composite(rest, wider, affine))
+        set_up_grid(node, moving.GetID() if moving is not None else "", max(grid.extent))
         for role, other in (
             (node.GetMovingNodeReferenceRole(), moving),
             (node.GetFixedNodeReferenceRole(), fixed),

@@ -83,10 +83,13 @@ class SliceView:
         return _grab(self._window)
 
     def close(self, rig: Rig) -> None:
-        """Let go of the scene and the window."""
+        """Take the view's nodes out of the scene, and free the window."""
+        nodes = (self._logic.GetSliceNode(), self._logic.GetSliceCompositeNode())
         self._group.SetMRMLDisplayableNode(None)
         rig.application_logic.GetSliceLogics().RemoveItem(self._logic)
         self._logic.SetMRMLScene(None)
+        for node in nodes:
+            rig.scene.RemoveNode(node)
         self._window.Finalize()
 
 
@@ -106,7 +109,7 @@ class ThreeDView:
         self._logic.SetMRMLApplicationLogic(rig.application_logic)
         rig.application_logic.GetViewLogics().AddItem(self._logic)
         self._logic.SetMRMLScene(rig.scene)
-        node = self._logic.AddViewNode("1")
+        self._node = node = self._logic.AddViewNode("1")
         node.SetBoxVisible(False)
         node.SetAxisLabelsVisible(False)
         node.SetBackgroundColor(0.93, 0.94, 0.97)
@@ -128,10 +131,11 @@ class ThreeDView:
         return _grab(self._window)
 
     def close(self, rig: Rig) -> None:
-        """Let go of the scene and the window."""
+        """Take the view's node out of the scene, and free the window."""
         self._group.SetMRMLDisplayableNode(None)
         rig.application_logic.GetViewLogics().RemoveItem(self._logic)
         self._logic.SetMRMLScene(None)
+        rig.scene.RemoveNode(self._node)
         self._window.Finalize()
 
 
