@@ -7,6 +7,7 @@ Manners that differ from PySide6 and that the panel relies on: a Qt property is 
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 import types
@@ -16,6 +17,11 @@ from typing import Any
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
+
+# With every emit and disconnect PySide 6.12 gives away a reference to True that it does not own, which before Python
+# 3.12 ends in an abort. These are spare ones; the list itself is never freed.
+_SPARE = [True, False] * 500_000
+ctypes.pythonapi.Py_IncRef(ctypes.py_object(_SPARE))
 
 _LIBRARIES = (QtWidgets, QtGui, QtCore)
 _ORIGINALS: dict[type, type] = {}
