@@ -74,6 +74,9 @@ def draw_run(rig: Any, run: Any, target: Any, *, grid: bool = True, size: tuple[
     display = segmentation.GetDisplayNode()
     display.SetOpacity2DFill(0.35)
     display.SetOpacity2DOutline(1.0)
+    for number, segment_id in enumerate(_hiding_segments(segmentation.GetSegmentation())):
+        display.SetSegmentOpacity3D(segment_id, 0.15)
+        display.SetSegmentVisibility3D(segment_id, number == 0)
     show_grid(rig.scene.GetNodeByID(run.deformation), grid)
     bounds = np.zeros(6)
     segmentation.GetBounds(bounds)
@@ -82,7 +85,7 @@ def draw_run(rig: Any, run: Any, target: Any, *, grid: bool = True, size: tuple[
     for name, orientation in (("Red", "Axial"), ("Green", "Coronal"), ("Yellow", "Sagittal")):
         view = SliceView(rig, name, orientation, size)
         view.show(target)
-        pictures.append(view.draw(centre))
+        pictures.append(view.draw(centre, zoom=1.2))
         view.close(rig)
     surfaces = ThreeDView(rig, size)
     pictures.append(surfaces.draw())
@@ -123,6 +126,10 @@ def _draw_phantom(folder: Path, output: Path, quality: str, seed: int) -> None:
     colors = rig.logics["colors"].LoadColorFile(str(files.table), "Structures")
     labels.GetDisplayNode().SetAndObserveColorNodeID(colors.GetID())
     target = slicer.util.loadVolume(str(files.target), {"name": "Target"})
+    # The skull is far brighter than the brain.
+    brightest = float(np.percentile(slicer.util.arrayFromVolume(target), 96))
+    target.GetDisplayNode().SetAutoWindowLevel(False)
+    target.GetDisplayNode().SetWindowLevelMinMax(0.0, brightest)
 
     widget = gui.open_widget(gui.load_module())
     ui = widget.panel.ui
@@ -136,10 +143,24 @@ def _draw_phantom(folder: Path, output: Path, quality: str, seed: int) -> None:
     gui.wait_until(lambda: not session.is_active, 900.0)
     if session.error is not None:
         raise session.error
+    click(ui.gridButton)
     panel = folder / "panel.png"
     gui.grab_panel(widget, panel)
     sheet(draw_run(rig, session.nodes, target), panel, output, VIEWS)
     gui.close_widget(widget)
+
+
+def _hiding_segments(segmentation: Any, share: float = 0.5, few: int = 5) -> list[str]:
+    """The segments, largest first, that would hide the others in 3-D by the size of their boxes; none of a few."""
+    if segmentation.GetNumberOfSegments() <= few:
+        return []
+    volumes = {}
+    for segment_id in segmentation.GetSegmentIDs():
+        bounds = np.zeros(6)
+        segmentation.GetSegment(segment_id).GetBounds(bounds)
+        volumes[segment_id] = float(np.prod(np.diff(bounds.reshape(3, 2), axis=1)))
+    largest = sorted(volumes, key=lambda segment_id: -volumes[segment_id])
+    return [segment_id for segment_id in largest if volumes[segment_id] > share * volumes[largest[0]]]
 
 
 def _font(size: int) -> Any:

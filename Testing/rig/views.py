@@ -71,12 +71,15 @@ class SliceView:
         composite.SetForegroundVolumeID(foreground.GetID() if foreground is not None else "")
         composite.SetForegroundOpacity(opacity)
 
-    def draw(self, centre_ras: Any = None) -> Picture:
-        """The view as an array (height, width, 3), fitted to the background and through a point in RAS mm."""
+    def draw(self, centre_ras: Any = None, zoom: float = 1.0) -> Picture:
+        """The view as an array (height, width, 3), fitted to the background or centred on a point in RAS mm."""
+        node = self._logic.GetSliceNode()
         self._logic.ResizeSliceNode(*self._size)
         self._logic.FitSliceToBackground()
+        width, height, depth = node.GetFieldOfView()
+        node.SetFieldOfView(width / zoom, height / zoom, depth)
         if centre_ras is not None:
-            self._logic.GetSliceNode().JumpSliceByOffsetting(*centre_ras)
+            node.JumpSliceByCentering(*centre_ras)
         connection = self._logic.GetImageDataConnection()
         self._mapper.SetInputConnection(connection)
         self._image.SetVisibility(connection is not None)
@@ -111,6 +114,7 @@ class ThreeDView:
         self._logic.SetMRMLScene(rig.scene)
         self._node = node = self._logic.AddViewNode("1")
         node.SetBoxVisible(False)
+        node.SetUseDepthPeeling(True)
         node.SetAxisLabelsVisible(False)
         node.SetBackgroundColor(0.93, 0.94, 0.97)
         node.SetBackgroundColor2(0.70, 0.74, 0.85)
