@@ -13,7 +13,7 @@ from .. import __version__
 from ..job import JobError, QualityTable, Result, Status
 
 # Readable on the light and on the dark theme; the word beside the mark says the same without color.
-_COLORS = {Status.GOOD: "#2e9e4f", Status.LOOK: "#d98e04", Status.BAD: "#d6403a", Status.NONE: "#808080"}
+_COLORS = {Status.GOOD: "#2e9e4f", Status.LOOK: "#d98e04", Status.BAD: "#d6403a"}
 
 
 def status_word(status: Status) -> str:
@@ -50,7 +50,7 @@ def to_html(table: QualityTable, notes: list[str]) -> str:
         lines.append("<tr>" + "".join(f"<td>{cell}&nbsp;</td>" for cell in cells) + "</tr>")
     lines.append("</table>")
     volume = sum(label.volume_ml for label in table.labels)
-    structures = _("{count} structures, {volume:.1f} ml in all.").format(count=len(table.labels), volume=volume)
+    structures = _("Structures: {count}, {volume:.1f} ml in all.").format(count=len(table.labels), volume=volume)
     lines.append(f"<p>{html.escape(structures)}</p>")
     said = dict.fromkeys([caution.message for caution in table.cautions] + notes)
     lines += [f"<p>{_mark(Status.LOOK)} {html.escape(sentence)}</p>" for sentence in said]
@@ -58,6 +58,8 @@ def to_html(table: QualityTable, notes: list[str]) -> str:
 
 
 def _mark(status: Status) -> str:
+    if status is Status.NONE:
+        return ""
     return f"<span style='color:{_COLORS[status]}'>\u25cf</span>"
 
 

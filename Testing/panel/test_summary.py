@@ -47,7 +47,7 @@ def test_marks_are_colors_and_words() -> None:
     text = summary.to_html(table(Status.GOOD, Status.LOOK, Status.BAD), [])
     assert all(word in text for word in ("good", "look", "bad", "#2e9e4f", "#d98e04", "#d6403a"))
     assert "0.25 mm" in text
-    assert "2 structures, 3.8 ml in all." in text
+    assert "Structures: 2, 3.8 ml in all." in text
 
 
 def test_a_sentence_is_said_once_and_is_no_markup() -> None:

@@ -1,0 +1,130 @@
+"""The panel with a worker process; where the test is about the process, with a toy in place of the pipeline."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from JointRegSegLib.job import Code, Request
+from JointRegSegLib.service import client
+from JointRegSegLib.service.processes import this_system
+from Testing.rig.need import need
+
+need("slicer", "slicer-core")
+need("PySide6.QtWidgets", "PySide6-Essentials")
+import slicer.util  # noqa: E402
+
+from Testing.rig.clicks import click  # noqa: E402
+from Testing.rig.gui import wait_until  # noqa: E402
+
+pytestmark = pytest.mark.gui
+
+TOY = "Testing.engine.toy_worker"
+Nodes = tuple[Any, Any, Any]
+StartToy = Callable[[str], list[client.Job]]
+
+
+@pytest.fixture
+def toy(module: Any, monkeypatch: pytest.MonkeyPatch) -> StartToy:
+    """Makes every run a real process that behaves as named; returns the list of the jobs started."""
+    real_start = client.start
+
+    def behave(action: str) -> list[client.Job]:
+        jobs: list[client.Job] = []
+
+        def start(request: Request, work_folder: Path | None = None) -> client.Job:
+            named = dataclasses.replace(request, target=request.target.with_name(action))
+            jobs.append(real_start(named, work_folder=work_folder, module=TOY))
+            return jobs[-1]
+
+        monkeypatch.setattr("JointRegSegLib.panel.run_session.client.start", start)
+        return jobs
+
+    return behave
+
+
+def state(widget: Any) -> str:
+    return widget.panel.session.state.value
+
+
+def is_gone(job: client.Job) -> bool:
+    return not this_system().tree_alive(job.pid)
+
+
+def test_cancel_ends_the_process_and_leaves_no_files(toy: StartToy, widget: Any, chosen: Nodes) -> None:
+    jobs = toy("wait-register")
+    click(widget.panel.ui.runButton)
+    wait_until(lambda: "Registering" in widget.panel.ui.statusLabel.text)
+    click(widget.panel.ui.cancelButton)
+    wait_until(lambda: state(widget) == "cancelled")
+    assert is_gone(jobs[0])
+    assert not jobs[0].work_folder.parent.exists()
+
+
+def test_closing_the_scene_ends_the_process(toy: StartToy, widget: Any, chosen: Nodes) -> None:
+    jobs = toy("wait-align")
+    click(widget.panel.ui.runButton)
+    wait_until(lambda: "Aligning" in widget.panel.ui.statusLabel.text)
+    slicer.mrmlScene.Clear(0)
+    wait_until(lambda: state(widget) == "cancelled")
+    assert is_gone(jobs[0])
+
+
+def test_closing_the_panel_ends_the_process(toy: StartToy, widget: Any, chosen: Nodes) -> None:
+    jobs = toy("wait-align")
+    click(widget.panel.ui.runButton)
+    wait_until(lambda: "Aligning" in widget.panel.ui.statusLabel.text)
+    widget.cleanup()
+    assert is_gone(jobs[0])
+    assert not jobs[0].work_folder.exists()
+
+
+def test_a_crash_is_told_with_the_workers_last_words(
+    toy: StartToy, widget: Any, chosen: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr("slicer.util.errorDisplay", shown.append)
+    toy("crash")
+    click(widget.panel.ui.runButton)
+    wait_until(lambda: state(widget) == "failed")
+    assert widget.panel.session.error.code is Code.WORKER_DIED
+    assert "the end is near" in shown[0]
+
+
+def test_an_error_of_the_pipeline_is_told(
+    toy: StartToy, widget: Any, chosen: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr("slicer.util.errorDisplay", shown.append)
+    toy("refuse")
+    click(widget.panel.ui.runButton)
+    wait_until(lambda: state(widget) == "failed")
+    assert shown == ["The image 東京.nii is constant.\n\nGive an image that shows something."]
+
+
+def test_a_small_phantom_is_segmented_from_click_to_nodes(widget: Any, tmp_path: Path) -> None:
+    from JointRegSegLib.phantom import write_pair
+
+    files = write_pair(tmp_path, size=40)
+    ui = widget.panel.ui
+    ui.atlasVolumeSelector.setCurrentNode(slicer.util.loadVolume(str(files.atlas)))
+    ui.atlasLabelsSelector.setCurrentNode(slicer.util.loadLabelVolume(str(files.atlas_labels)))
+    target = slicer.util.loadVolume(str(files.target))
+    ui.targetVolumeSelector.setCurrentNode(target)
+    ui.qualityComboBox.currentIndex = 0
+    click(ui.runButton)
+    wait_until(lambda: not widget.panel.session.is_active, 120)
+    assert widget.panel.session.error is None
+    labels = slicer.mrmlScene.GetNodeByID(widget.panel.session.nodes.labels)
+    assert labels.GetImageData().GetDimensions() == target.GetImageData().GetDimensions()
+    truth = slicer.util.loadLabelVolume(str(files.target_labels))
+    found, wanted = slicer.util.arrayFromVolume(labels), slicer.util.arrayFromVolume(truth)
+    assert (found == wanted)[wanted > 0].mean() > 0.6
+
+
+def test_the_modules_self_test_passes(module: Any) -> None:
+    module.JointRegSegTest("test_phantom").debug()
