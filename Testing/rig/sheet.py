@@ -74,9 +74,8 @@ def draw_run(rig: Any, run: Any, target: Any, *, grid: bool = True, size: tuple[
     display = segmentation.GetDisplayNode()
     display.SetOpacity2DFill(0.35)
     display.SetOpacity2DOutline(1.0)
-    for number, segment_id in enumerate(_hiding_segments(segmentation.GetSegmentation())):
-        display.SetSegmentOpacity3D(segment_id, 0.15)
-        display.SetSegmentVisibility3D(segment_id, number == 0)
+    for segment_id in _hiding_segments(segmentation.GetSegmentation()):
+        display.SetSegmentOpacity3D(segment_id, 0.12)
     show_grid(rig.scene.GetNodeByID(run.deformation), grid)
     bounds = np.zeros(6)
     segmentation.GetBounds(bounds)
@@ -151,16 +150,14 @@ def _draw_phantom(folder: Path, output: Path, quality: str, seed: int) -> None:
 
 
 def _hiding_segments(segmentation: Any, share: float = 0.5, few: int = 5) -> list[str]:
-    """The segments, largest first, that would hide the others in 3-D by the size of their boxes; none of a few."""
+    """The segments that would hide the others in 3-D by the size of their boxes; none of a few."""
     if segmentation.GetNumberOfSegments() <= few:
         return []
     volumes = {}
     for segment_id in segmentation.GetSegmentIDs():
-        bounds = np.zeros(6)
-        segmentation.GetSegment(segment_id).GetBounds(bounds)
+        bounds = np.array(segmentation.GetSegmentRepresentation(segment_id, "Closed surface").GetBounds())
         volumes[segment_id] = float(np.prod(np.diff(bounds.reshape(3, 2), axis=1)))
-    largest = sorted(volumes, key=lambda segment_id: -volumes[segment_id])
-    return [segment_id for segment_id in largest if volumes[segment_id] > share * volumes[largest[0]]]
+    return [segment_id for segment_id, volume in volumes.items() if volume > share * max(volumes.values())]
 
 
 def _font(size: int) -> Any:
