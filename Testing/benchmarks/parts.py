@@ -118,7 +118,7 @@ _BUILDERS: tuple[tuple[str, str, int, Callable[[], tuple[Row, ...]]], ...] = (
     (
         "brain",
         "the short part: 8 pairs of skull-stripped T1 brains, the three qualities beside greedy (twice) and SyN",
-        32,
+        40,
         lambda: _brain("brain", ("normal", "fast", "accurate", "greedy-1", "syn", "greedy-2")),
     ),
     (
