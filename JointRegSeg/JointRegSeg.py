@@ -198,7 +198,9 @@ class JointRegSegLogic(ScriptedLoadableModuleLogic):
         )
         session = self.newRun(inputs, onEvent=onEvent)
         if wait:
-            return session.wait()
+            nodes = session.wait()
+            session.close()  # the result is in the scene; its files would only fill the temporary folder
+            return nodes
         session.start()
         return session
 

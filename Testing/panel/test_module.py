@@ -158,6 +158,7 @@ def test_run_waits_and_returns_nodes(
     assert slicer.mrmlScene.GetNodeByID(nodes.warped_atlas) is not None
     assert [event.stage for event in events] == ["align"]
     assert fake_job.request is not None
+    assert not fake_job.request.output.parent.exists()
     assert fake_job.request.quality is Quality.FAST
 
 
