@@ -10,9 +10,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import slicer
-import vtk
-
 _COMPOUND = (".nii.gz", ".seg.nrrd", ".seg.nhdr", ".mrk.json")
 _FILE_TYPES = {
     ".h5": "TransformFile",
@@ -128,17 +125,16 @@ class Files:
         return self._scene.GetNodeByID(self._logics["markups"].LoadMarkups(file, name) or "")
 
     def _export(self, node: Any, file: str, properties: Mapping[str, Any], harden: bool) -> bool:
-        apart = slicer.vtkMRMLScene()
-        copy = apart.AddNewNodeByClass(node.GetClassName(), node.GetName())
+        copy = self._scene.AddNewNodeByClass(node.GetClassName(), node.GetName())
         copy.CopyContent(node)
-        parent = node.GetParentTransformNode() if node.IsA("vtkMRMLTransformableNode") else None
-        if harden and parent is not None:
-            to_world = vtk.vtkGeneralTransform()
-            parent.GetTransformToWorld(to_world)
-            copy.ApplyTransform(to_world)
-        storage = copy.CreateDefaultStorageNode()
-        apart.AddNode(storage)
-        return _write(storage, copy, file, properties)
+        if harden and node.IsA("vtkMRMLTransformableNode"):
+            copy.SetAndObserveTransformNodeID(node.GetTransformNodeID())
+            copy.HardenTransform()
+        storage = self._scene.AddNode(copy.CreateDefaultStorageNode())
+        written = _write(storage, copy, file, properties)
+        for added in (storage, copy):
+            self._scene.RemoveNode(added)
+        return written
 
 
 class Application:
