@@ -2,7 +2,7 @@
 
 from .inverse import inverse
 from .jacobian import jacobian_determinant
-from .millimetres import affine_positions, apply_matrix, from_lps, to_lps, voxel_matrix
+from .millimetres import affine_positions, apply_matrix, displacement_lps, from_lps, to_lps, voxel_matrix
 from .resize import resize_field, resize_image
 from .sampling import Shape, identity, sample, shape_of
 from .smoothing import binomial, box_mean, gaussian
@@ -16,6 +16,7 @@ __all__ = [
     "binomial",
     "box_mean",
     "compose",
+    "displacement_lps",
     "exponential",
     "from_lps",
     "gaussian",

@@ -5,6 +5,8 @@ Tensors count (d, h, w); grids count (i, j, k) = (w, h, d) and know where voxels
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,21 +14,23 @@ from torch import Tensor
 
 from JointRegSegLib.volumes.grid import Grid
 
-from .sampling import identity
+from .sampling import identity, sample
+
+Matrix = NDArray[np.floating[Any]]
 
 
-def voxel_matrix(source: Grid, target: Grid, lps: NDArray[np.float64]) -> NDArray[np.float64]:
+def voxel_matrix(source: Grid, target: Grid, lps: Matrix) -> Matrix:
     """4x4 matrix from voxels (d, h, w, 1) of `source` to voxels of `target`, given the 4x4 LPS mm map between them."""
     flip = np.eye(4)[[2, 1, 0, 3]]
     return flip @ np.linalg.inv(target.matrix) @ lps @ source.matrix @ flip
 
 
-def affine_positions(grid: Grid, other: Grid, lps: NDArray[np.float64], like: Tensor) -> Tensor:
+def affine_positions(grid: Grid, other: Grid, lps: Matrix, like: Tensor) -> Tensor:
     """Where the voxels of `grid` land in `other` under an LPS mm matrix, (1, 3, D, H, W) in voxels of `other`."""
     return apply_matrix(voxel_matrix(grid, other, lps), identity(grid.shape, like))
 
 
-def apply_matrix(matrix: NDArray[np.float64], positions: Tensor) -> Tensor:
+def apply_matrix(matrix: Matrix, positions: Tensor) -> Tensor:
     """A 4x4 voxel matrix applied to positions (1, 3, D, H, W)."""
     m = torch.as_tensor(matrix, dtype=positions.dtype, device=positions.device)
     flat = positions.reshape(3, -1)
@@ -44,3 +48,22 @@ def from_lps(vectors: NDArray[np.float32], grid: Grid) -> Tensor:
     """LPS mm vectors (k, j, i, 3) as a displacement in voxels of `grid`, (1, 3, D, H, W) float32."""
     inverse = torch.as_tensor(np.linalg.inv(grid.matrix[:3, :3]), dtype=torch.float32)
     return torch.einsum("cx,dhwx->cdhw", inverse, torch.as_tensor(vectors)).flip(0)[None].contiguous()
+
+
+def displacement_lps(residual: Tensor, working: Grid, grid: Grid, before: Matrix, after: Matrix) -> NDArray[np.float32]:
+    """The map `x -> after(G(before(x)))` as displacement on `grid`, where G moves by a residual field.
+
+    Args:
+        residual: (1, 3, D, H, W) in voxels of `working`; zero at its border, so that G is the identity beyond it.
+        working: the grid of `residual`.
+        grid: where the displacement is wanted.
+        before, after: 4x4 matrices in LPS mm.
+
+    Returns: LPS mm vectors (k, j, i, 3).
+    """
+    flip = np.eye(4)[[2, 1, 0, 3]]
+    places = affine_positions(grid, working, before, residual)
+    places = places + sample(residual, places)
+    ends = apply_matrix(after @ working.matrix @ flip, places)
+    ends -= apply_matrix(grid.matrix @ flip, identity(grid.shape, residual))
+    return np.ascontiguousarray(ends[0].permute(1, 2, 3, 0).cpu().numpy(), np.float32)

@@ -16,7 +16,7 @@ def shape_of(tensor: Tensor) -> Shape:
 
 
 def identity(shape: Shape, like: Tensor) -> Tensor:
-    """Every voxel's own position, (1, 3, D, H, W), channel i along tensor axis i, in voxels; type and device of `like`."""
+    """Every voxel's own position, (1, 3, D, H, W), channel i along tensor axis i; type and device of `like`."""
     axes = [torch.arange(n, device=like.device, dtype=like.dtype) for n in shape]
     return torch.stack(torch.meshgrid(*axes, indexing="ij"))[None]
 
@@ -37,7 +37,7 @@ def sample(image: Tensor, positions: Tensor, mode: str = "bilinear", padding: st
 
 
 def _grid_sample(image: Tensor, grid: Tensor, mode: str, padding: str) -> Tensor:
-    """PyTorch's sampler; a single volume on the CPU is read in slabs, since its kernel gives a thread per batch item."""
+    """PyTorch's sampler, a single volume on the CPU in slabs: its kernel gives one thread to each batch item."""
     slabs = _slabs(grid.shape[1]) if image.device.type == "cpu" and image.shape[0] == 1 else 1
     if slabs > 1:
         grid = grid.reshape(slabs, grid.shape[1] // slabs, *grid.shape[2:])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -37,8 +36,8 @@ def gaussian(x: Tensor, sigma: tuple[float, float, float]) -> Tensor:
         radius = min(math.ceil(3 * width), x.shape[axis] - 1)
         if width <= 0 or radius < 1:
             continue
-        weights = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, dtype=x.dtype) / width) ** 2)
-        weights = (weights / weights.sum()).tolist()
+        raw = [math.exp(-0.5 * (place / width) ** 2) for place in range(-radius, radius + 1)]
+        weights = [value / sum(raw) for value in raw]
         padded = _pad(x, axis, radius, "replicate")
         n = x.shape[axis]
         x = padded.narrow(axis, 0, n) * weights[0]

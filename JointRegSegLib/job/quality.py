@@ -98,7 +98,7 @@ class QualityTable:
 
     @classmethod
     def from_json(cls, text: str) -> QualityTable:
-        """The table in a JSON text that `to_json` wrote; `ValueError`, `KeyError` or `TypeError` where it is no such text."""
+        """The table in a text of `to_json`; `ValueError`, `KeyError` or `TypeError` where it is no such text."""
         fields: dict[str, list[dict[str, Any]]] = json.loads(text)
         return cls(
             measures=tuple(Measure(**{**m, "status": Status(m["status"])}) for m in fields["measures"]),

@@ -113,7 +113,9 @@ class Request:
         """The request in a JSON text; a `JobError` where a key or a value is not understood."""
         try:
             fields = json.loads(text)
-            atlases = tuple(_with_paths(Atlas, atlas, ("image", "labels", "table", "mask")) for atlas in fields["atlases"])
+            atlases = tuple(
+                _with_paths(Atlas, atlas, ("image", "labels", "table", "mask")) for atlas in fields["atlases"]
+            )
             enums = {
                 "quality": Quality(fields.get("quality", Quality.NORMAL)),
                 "similarity": Similarity(fields.get("similarity", Similarity.AUTO)),

@@ -1,5 +1,6 @@
 """Scans, label maps, fields and affines as values, and the files they live in. No torch here."""
 
+from .foreground import Foreground, find_foreground, scaled_intensities
 from .grid import Grid
 from .labels import Label, LabelTable
 from .orientation import canonical, reorient
@@ -11,12 +12,14 @@ from .volume import LabelMap, Volume, present_values
 from .writing import write_label_map, write_segmentation, write_volume
 
 __all__ = [
+    "Foreground",
     "Grid",
     "Label",
     "LabelMap",
     "LabelTable",
     "Volume",
     "canonical",
+    "find_foreground",
     "present_values",
     "read_affine",
     "read_field",
@@ -27,6 +30,7 @@ __all__ = [
     "reorient",
     "resample_labels_to",
     "resample_volume_to",
+    "scaled_intensities",
     "to_sitk",
     "write_affine",
     "write_field",

@@ -1,0 +1,60 @@
+"""The main job: prepare, align, register, fuse, check, write."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from datetime import datetime, timezone
+
+import torch
+
+from ..job import Event, QualityTable, Request, Result
+from ..job.folders import staging
+from .check import check
+from .devices import choose_device, describe
+from .prepare import prepare
+from .progress import Progress
+from .propagate import propagate
+from .transform import align_step, register_step
+from .write import manifest, write_images, write_tables
+
+
+def run(request: Request, report: Callable[[Event], None], cancelled: Callable[[], bool]) -> Result:
+    """Register the atlas to the target and carry its labels over.
+
+    Args:
+        request: what to do.
+        report: receives progress, log lines and cautions.
+        cancelled: asked between iterations; a yes ends the run.
+
+    Returns: the result, whole, in `request.output`.
+
+    Raises:
+        JobError: bad input, an environment that cannot do it, or CANCELLED; nothing is left behind then.
+    """
+    started = datetime.now(timezone.utc)
+    progress = Progress(report, cancelled)
+    random.seed(request.seed)
+    torch.manual_seed(request.seed)
+    torch.set_num_threads(request.threads or torch.get_num_threads())
+    with staging(request.output, request.overwrite) as folder, torch.inference_mode():
+        device = choose_device(request.device, progress)
+        with progress.step("prepare", "reading the scans"):
+            inputs = prepare(request, progress)
+        with progress.step("align", "searching the affine"):
+            alignment = align_step(request, inputs, progress)
+        with progress.step("register", f"deforming on the {describe(device)}"):
+            transform = register_step(request, inputs, alignment, device, progress)
+            field = transform.forward(inputs.target.grid)
+            field_inverse = transform.backward(inputs.atlas.grid)
+        with progress.step("fuse", "carrying the labels over"):
+            propagated = propagate(inputs, field)
+        with progress.step("check", "checking the result"):
+            checked = check(inputs, transform, field, field_inverse, propagated, progress)
+        with progress.step("write", "writing the result"):
+            write_images(folder, inputs, transform, field, field_inverse, propagated, checked)
+        table = QualityTable(checked.measures, checked.labels, tuple(progress.costs), tuple(progress.cautions))
+        facts = manifest(request, transform, alignment.start, describe(device), started)
+        write_tables(folder, table, json.dumps(facts, indent=2))
+    return Result.open(request.output)

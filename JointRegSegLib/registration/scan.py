@@ -1,0 +1,71 @@
+"""A scan as the registration sees it: intensities in [0, 1], what is foreground, and what may be compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from JointRegSegLib.fields import gaussian, resize_image
+from JointRegSegLib.volumes.grid import Grid
+
+BLUR_PER_FACTOR = 0.35
+"""Standard deviation of the blur before shrinking, in voxels per shrink factor."""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """Tensors (1, 1, D, H, W) on one grid.
+
+    Attributes:
+        image: intensities, about 0 to 1.
+        foreground: 1 inside the body, 0 in air and padding.
+        weight: 0 where the user's mask forbids comparing, or None where everything counts.
+        grid: where the voxels lie.
+        cut: whether the body reaches the edge, so that nothing is known of what lies beyond.
+    """
+
+    image: Tensor
+    foreground: Tensor
+    weight: Tensor | None
+    grid: Grid
+    cut: bool
+
+    def at_spacing(self, mm: float) -> Scan:
+        """The scan on voxels of about `mm` along every axis; axes that are coarser already stay."""
+        return self.resized(coarser_shape(self.grid, mm))
+
+    def resized(self, shape: tuple[int, int, int]) -> Scan:
+        """The scan on `shape` voxels, smoothed before it is shrunk."""
+        grid = self.grid.resized((shape[2], shape[1], shape[0]))
+        weight = None if self.weight is None else shrink(self.weight, shape)
+        return Scan(shrink(self.image, shape), shrink(self.foreground, shape), weight, grid, self.cut)
+
+    def centre_and_spread(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Centre of the foreground and its standard deviation along x, y, z, both in LPS mm, shape (3,)."""
+        inside = np.argwhere(self.foreground[0, 0].cpu().numpy() > 0.5)
+        if len(inside) == 0:
+            return self.grid.centre, np.asarray(self.grid.extent) / np.sqrt(12.0)
+        points = self.grid.to_lps(inside[:, ::-1])
+        return points.mean(0), np.maximum(points.std(0), np.asarray(self.grid.spacing))
+
+
+def coarser_shape(grid: Grid, mm: float) -> tuple[int, int, int]:
+    """Shape (D, H, W) of about `mm` spacing on this grid, never finer than the grid and never under 4 voxels."""
+    sizes = [
+        min(n, max(4, round(extent / mm))) if mm > spacing else n
+        for n, extent, spacing in zip(grid.size, grid.extent, grid.spacing, strict=True)
+    ]
+    return sizes[2], sizes[1], sizes[0]
+
+
+def shrink(image: Tensor, shape: tuple[int, int, int]) -> Tensor:
+    """An image (1, C, D, H, W) on fewer voxels, smoothed against aliasing."""
+    old = image.shape[2:]
+    if tuple(old) == shape:
+        return image
+    factors = [(a - 1) / max(b - 1, 1) for a, b in zip(old, shape, strict=True)]
+    d, h, w = (BLUR_PER_FACTOR * f if f > 1 else 0.0 for f in factors)
+    return resize_image(gaussian(image, (d, h, w)), shape)
