@@ -14,6 +14,16 @@ from .processes import ProcessSystem
 
 LIBRARY_PARENT = Path(__file__).resolve().parents[2]
 
+# Idle OpenMP threads sleep instead of spinning, which slows down everything else on the machine.
+IDLE_THREADS = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
+# glibc gives the memory of every large tensor back to the system as soon as it is freed, and the next tensor pays for
+# fresh zeroed pages: with these it keeps what it has, and arithmetic on whole volumes is 2 to 10 times faster.
+KEEP_MEMORY = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TOP_PAD_": str(64 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(4 << 30),
+}
+
 
 def default_python() -> str:
     """The Python that runs our workers: inside Slicer its PythonSlicer launcher, elsewhere the one that runs now."""
@@ -21,20 +31,23 @@ def default_python() -> str:
     return found or sys.executable
 
 
-def worker_environment(base: Mapping[str, str], python: str) -> dict[str, str]:
+def worker_environment(base: Mapping[str, str], python: str, platform: str = sys.platform) -> dict[str, str]:
     """The environment of a child Python.
 
-    UTF-8 everywhere, unbuffered, our package importable, and idle OpenMP threads that sleep.
+    UTF-8 everywhere, unbuffered, our package importable; and, where the user has not said otherwise, idle OpenMP
+    threads that sleep and, on Linux, freed memory that stays with the process until its end.
 
     Args:
         base: what to start from, for example this process's own or Slicer's startup environment.
         python: the child's executable. A PYTHONHOME is kept only for the Python that it was set for, this one.
+        platform: as `sys.platform`.
     """
     environment = dict(base)
     paths = [str(LIBRARY_PARENT), *filter(None, base.get("PYTHONPATH", "").split(os.pathsep))]
     environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
     environment.update(PYTHONUTF8="1", PYTHONUNBUFFERED="1", PYTHONIOENCODING="utf-8")
-    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    defaults = {**IDLE_THREADS, **(KEEP_MEMORY if platform.startswith("linux") else {})}
+    environment = {**defaults, **environment}
     if python != sys.executable:
         environment.pop("PYTHONHOME", None)
     return environment

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from JointRegSegLib.service.launch import worker_environment
+
 from .provenance import ROOT
 
 
@@ -28,8 +30,12 @@ class Used:
     peak_mb: float
 
 
-def run_step(command: list[str], job: dict[str, Any], threads: int, limit: float) -> tuple[dict[str, Any], Used]:
+def run_step(
+    command: list[str], job: dict[str, Any], threads: int, limit: float, as_worker: bool = False
+) -> tuple[dict[str, Any], Used]:
     """Run `command JOB`, where the file JOB holds `job` and names the file for the outcome.
+
+    `as_worker`: in the environment that the client gives to its workers, so that what is measured is what users get.
 
     Returns: the outcome that the step wrote, and what it used. On Windows CPU and memory are NaN.
     Raises `StepError` when it fails, takes longer than `limit` seconds or leaves no outcome.
@@ -40,7 +46,11 @@ def run_step(command: list[str], job: dict[str, Any], threads: int, limit: float
         with log.open("wb") as stream:
             started = time.perf_counter()
             child = subprocess.Popen(
-                [*command, str(file)], cwd=ROOT, env=_environment(threads), stdout=stream, stderr=subprocess.STDOUT
+                [*command, str(file)],
+                cwd=ROOT,
+                env=_environment(threads, as_worker),
+                stdout=stream,
+                stderr=subprocess.STDOUT,
             )
             try:
                 status, cpu, peak = _wait(child, started + limit)
@@ -54,10 +64,10 @@ def run_step(command: list[str], job: dict[str, Any], threads: int, limit: float
         return json.loads(outcome.read_text(encoding="utf-8")), used
 
 
-def _environment(threads: int) -> dict[str, str]:
+def _environment(threads: int, as_worker: bool) -> dict[str, str]:
     count = str(threads)
     return {
-        **os.environ,
+        **(worker_environment(os.environ, sys.executable) if as_worker else os.environ),
         "OMP_NUM_THREADS": count,
         "MKL_NUM_THREADS": count,
         "OPENBLAS_NUM_THREADS": count,

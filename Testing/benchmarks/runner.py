@@ -106,8 +106,9 @@ def _figures(row: Row, data: Path, folder: Path) -> dict[str, Any]:
         new = {"new_target": str(folder / "target.nii.gz"), "new_labels": str(folder / "target_labels.nii.gz")}
         run_step(_module("changes"), {**job, **new}, row.budget.threads, _SCORING_LIMIT)
         job.update(target=new["new_target"], target_labels=new["new_labels"])
-    command = [str(peers.build()), str(peers.SCRIPT)] if row.method in PEERS else _module("ours_run")
-    outcome, used = run_step(command, job, row.budget.threads, row.budget.limit_seconds)
+    ours = row.method not in PEERS
+    command = _module("ours_run") if ours else [str(peers.build()), str(peers.SCRIPT)]
+    outcome, used = run_step(command, job, row.budget.threads, row.budget.limit_seconds, as_worker=ours)
     scoring = {
         **job,
         "field": outcome.pop("field", job["field"]),

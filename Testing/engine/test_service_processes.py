@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from JointRegSegLib.service import launch
 from JointRegSegLib.service.eta import Eta
-from JointRegSegLib.service.processes import Posix, Windows
+from JointRegSegLib.service.processes import Posix, Windows, this_system
 
 
 def test_posix_signals_the_whole_group() -> None:
@@ -64,11 +65,36 @@ def test_the_childs_environment_finds_us_speaks_utf8_and_keeps_the_rest() -> Non
     made = launch.worker_environment(base, sys.executable)
     assert made["PYTHONPATH"].split(os.pathsep) == [str(launch.LIBRARY_PARENT), "/a", "/b"]
     assert (launch.LIBRARY_PARENT / "JointRegSegLib" / "service" / "worker.py").is_file()
-    expected = {"PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", "OMP_WAIT_POLICY": "PASSIVE"}
+    expected = {"PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
     assert {name: made[name] for name in expected} == expected
     assert made["HOME"] == "/home/zoë"
     assert base["PYTHONIOENCODING"] == "latin-1"
-    assert launch.worker_environment({"OMP_WAIT_POLICY": "ACTIVE"}, "python")["OMP_WAIT_POLICY"] == "ACTIVE"
+
+
+def test_the_child_keeps_freed_memory_and_its_idle_threads_sleep() -> None:
+    expected = {
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "GOMP_SPINCOUNT": "0",
+        "MALLOC_MMAP_MAX_": "0",
+        "MALLOC_TOP_PAD_": "67108864",
+        "MALLOC_TRIM_THRESHOLD_": "4294967296",
+    }
+    made = launch.worker_environment({}, "python", platform="linux")
+    assert {name: made[name] for name in expected} == expected
+    assert not any(name.startswith("MALLOC") for name in launch.worker_environment({}, "python", platform="win32"))
+
+
+@pytest.mark.parametrize("name", sorted(launch.IDLE_THREADS | launch.KEEP_MEMORY))
+def test_what_the_user_set_stays(name: str) -> None:
+    assert launch.worker_environment({name: "7"}, "python", platform="linux")[name] == "7"
+
+
+def test_the_settings_reach_a_real_child(tmp_path: Path) -> None:
+    (tmp_path / "tell.py").write_text("import os; print(os.environ['GOMP_SPINCOUNT'], os.environ['OMP_WAIT_POLICY'])")
+    base = {**os.environ, "OMP_WAIT_POLICY": "ACTIVE"}
+    base.pop("GOMP_SPINCOUNT", None)
+    with launch.launch(sys.executable, "tell", [], tmp_path, base, this_system()) as child:
+        assert child.communicate()[0].split() == [b"0", b"ACTIVE"]
 
 
 def test_a_python_home_serves_only_the_python_it_was_set_for() -> None:
