@@ -137,12 +137,16 @@ class JointRegSegLogic(ScriptedLoadableModuleLogic):
         return Parameters(super().getParameterNode())
 
     def newRun(
-        self, inputs: Inputs, onChange: Callable[[], None] | None = None, onEvent: Callable[[Any], None] | None = None
+        self,
+        inputs: Inputs,
+        onChange: Callable[[], None] | None = None,
+        onEvent: Callable[[Any], None] | None = None,
+        keepFiles: bool = True,
     ) -> RunSession:
-        """A `RunSession` on these inputs, not started."""
+        """A `RunSession` on these inputs, not started. Without `keepFiles` its result lives on in the scene alone."""
         from JointRegSegLib.panel.run_session import RunSession
 
-        return RunSession(inputs, on_change=onChange, on_event=onEvent)
+        return RunSession(inputs, on_change=onChange, on_event=onEvent, keep_files=keepFiles)
 
     def run(
         self,
@@ -196,11 +200,9 @@ class JointRegSegLogic(ScriptedLoadableModuleLogic):
             start=start if start in START_WORDS else find_node(start, "start"),
             seed=seed,
         )
-        session = self.newRun(inputs, onEvent=onEvent)
+        session = self.newRun(inputs, onEvent=onEvent, keepFiles=False)
         if wait:
-            nodes = session.wait()
-            session.close()  # the result is in the scene; its files would only fill the temporary folder
-            return nodes
+            return session.wait()
         session.start()
         return session
 

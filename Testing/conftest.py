@@ -1,15 +1,52 @@
-"""What holds for every test: where JRS_NO_SKIP=1, whatever is skipped has failed."""
+"""What holds for every test, and the one scene on Slicer's libraries that the tests of a process share."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from Testing.rig.need import skipping_forbidden
+from Testing.rig.need import need, skipping_forbidden
+
+if TYPE_CHECKING:
+    from Testing.rig.mrml import Rig
+    from Testing.scene.results import FinishedRun
+
+
+@pytest.fixture(scope="session")
+def the_rig(tmp_path_factory: pytest.TempPathFactory) -> Rig:
+    """Slicer's libraries, set up once for the whole run."""
+    need("slicer", "slicer-core")
+    from Testing.rig.mrml import Rig
+
+    return Rig(tmp_path_factory.mktemp("rig"))
+
+
+@pytest.fixture
+def a_rig(the_rig: Rig) -> Iterator[Rig]:
+    """The rig with an empty scene."""
+    the_rig.clear()
+    yield the_rig
+    the_rig.clear()
+
+
+@pytest.fixture
+def a_scene(a_rig: Rig) -> Any:
+    """An empty MRML scene, set up as the application would."""
+    return a_rig.scene
+
+
+@pytest.fixture(scope="session")
+def the_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """A finished run on disk, for tests that only read it."""
+    from Testing.scene.results import finished_run
+
+    return finished_run(tmp_path_factory.mktemp("run"))
 
 
 def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Where JRS_NO_SKIP=1, whatever is skipped has failed."""
     if skipping_forbidden() and report.skipped and not hasattr(report, "wasxfail"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         report.outcome = "failed"

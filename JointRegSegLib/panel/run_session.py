@@ -14,12 +14,13 @@ import qt
 import slicer
 
 from ..job import Code, Event, JobError, Kind, Request, Result
-from ..scene import load_result, request_from_nodes
+from ..scene import Grids, load_result, request_from_nodes
 from ..service import client
 from .inputs import Inputs
 
 POLL_MILLISECONDS = 100
 CLOSE_SECONDS = 8.0
+_WORK = "work"
 
 
 class State(str, Enum):
@@ -59,6 +60,13 @@ class RunSession:
         session.start()          # returns at once; the result arrives in session.nodes
         nodes = session.wait()   # or: hold up the caller until it is there
 
+    Args:
+        inputs: what to run.
+        start_job: starts the worker.
+        on_change: called when state or progress have changed.
+        on_event: called with every event of the worker.
+        keep_files: whether the result's folder stays until `close`; else it goes as soon as its nodes are there.
+
     Attributes:
         state: where the run is.
         nodes: the result's nodes (`scene.RunNodes`) once finished, else None.
@@ -75,6 +83,7 @@ class RunSession:
         start_job: StartJob = start_worker,
         on_change: Callable[[], None] | None = None,
         on_event: Callable[[Event], None] | None = None,
+        keep_files: bool = True,
     ) -> None:
         self.state = State.IDLE
         self.nodes: Any = None
@@ -88,6 +97,8 @@ class RunSession:
         self._on_event = on_event or _nothing
         self._job: Job | None = None
         self._folder: Path | None = None
+        self._grids: Grids | None = None
+        self._keep_files = keep_files
         self._atlas_id = self.target_id = ""
         self._timer = qt.QTimer()
         self._timer.setInterval(POLL_MILLISECONDS)
@@ -145,12 +156,13 @@ class RunSession:
         self._enter(State.RUNNING)
         try:
             self._folder = Path(slicer.util.tempDirectory("JointRegSeg"))
-            work_folder = self._folder / "work"
+            work_folder = self._folder / _WORK
             work_folder.mkdir()
             self._atlas_id, self.target_id = inputs.atlas.GetID(), inputs.target.GetID()
             request, self.notes = request_from_nodes(
                 slicer.mrmlScene, inputs=work_folder, output=self._folder / "result", **inputs.arguments()
             )
+            self._grids = Grids.of(request)
             self._job = self._start_job(request, work_folder)
         except Exception as problem:
             self._fail(problem)
@@ -182,14 +194,18 @@ class RunSession:
     def _finish(self, result: Result) -> None:
         if self.state is State.CANCELLING:  # it ended before it heard
             raise JobError(Code.CANCELLED, "The run was cancelled.")
-        self.nodes = load_result(slicer.mrmlScene, result, target_id=self.target_id, atlas_id=self._atlas_id)
+        self.nodes = load_result(
+            slicer.mrmlScene, result, target_id=self.target_id, atlas_id=self._atlas_id, grids=self._grids
+        )
         self.result = result
+        if not self._keep_files:
+            self._remove_files()
         self._end(State.FINISHED)
 
     def _fail(self, problem: Exception) -> None:
         self.error = problem if isinstance(problem, JobError) else _unexpected(problem)
         cancelled = self.error.code is Code.CANCELLED
-        if cancelled:
+        if cancelled or not self._log_is_left():
             self._remove_files()
         self._end(State.CANCELLED if cancelled else State.FAILED)
 
@@ -197,6 +213,10 @@ class RunSession:
         self._timer.stop()
         self._job = None
         self._enter(state)
+
+    def _log_is_left(self) -> bool:
+        """Whether the job kept its log, which then says more than its error does."""
+        return self._folder is not None and (self._folder / _WORK / "worker.log").is_file()
 
     def _remove_files(self) -> None:
         if self._folder is not None:

@@ -22,10 +22,10 @@ GRID_LINE_MM = 6.0
 LEGEND_ROWS, LEGEND_COLUMNS = 4, 6
 PANELS = ("Labels on the target", "Atlas, registered", "Before", "After", "Deformed grid", "Local size")
 NOTES = (
-    "outlines: propagated structures",
+    "propagated structures",
     "warped to the target",
-    "checkers: target and atlas as placed",
-    "checkers: target and registered atlas",
+    "target and atlas as placed",
+    "target and registered atlas",
     "beyond the affine",
     "log of the Jacobian",
 )
@@ -55,14 +55,14 @@ def _draw(run: Result, scene: Scene) -> Figure:
         raise ModuleNotFoundError(
             "The picture needs matplotlib: pip install 'jointregseg[report]'", name=problem.name
         ) from problem
-    figure = Figure(figsize=(17.0, 9.6), dpi=110, facecolor=BACKGROUND)
+    figure = Figure(figsize=(15.2, 9.2), dpi=110, facecolor=BACKGROUND)
     FigureCanvasAgg(figure)
     planes = scene.planes()
     heights = [_height(scene, plane) for plane in planes]
     axes = figure.subplots(
         3,
         len(PANELS),
-        gridspec_kw={"left": 0.025, "right": 0.955, "top": 0.868, "bottom": 0.1, "wspace": 0.03, "hspace": 0.03},
+        gridspec_kw={"left": 0.025, "right": 0.94, "top": 0.875, "bottom": 0.09, "wspace": 0.03, "hspace": 0.03},
         height_ratios=heights,
     )
     limit = _jacobian_limit(scene)
@@ -85,7 +85,7 @@ def _draw(run: Result, scene: Scene) -> Figure:
     _color_bar(figure, colored, limit)
     _legend(figure, scene)
     figure.text(0.025, 0.965, "JointRegSeg", color=INK, fontsize=18, fontweight="bold", va="center")
-    figure.text(0.135, 0.963, _headline(run), color=FAINT, fontsize=11.5, va="center")
+    figure.text(0.15, 0.963, _headline(run), color=FAINT, fontsize=11.5, va="center")
     return figure
 
 
@@ -164,7 +164,7 @@ def _local_size(axis: Axes, scene: Scene, plane: Plane, limit: float) -> Any:
 
 
 def _color_bar(figure: Figure, colored: Any, limit: float) -> None:
-    place = figure.add_axes((0.962, 0.30, 0.008, 0.40))
+    place = figure.add_axes((0.957, 0.30, 0.008, 0.40))
     bar = figure.colorbar(colored, cax=place)
     bar.set_ticks([-limit, 0.0, limit], labels=[f"x {np.exp(-limit):.2g}", "same", f"x {np.exp(limit):.2g}"])
     bar.ax.tick_params(colors=FAINT, labelsize=8.5, length=0)
@@ -185,7 +185,7 @@ def _legend(figure: Figure, scene: Scene) -> None:
     if patches:
         figure.legend(
             handles=patches, loc="lower center", ncols=min(LEGEND_COLUMNS + 1, len(patches)), frameon=False,
-            labelcolor=INK, fontsize=10, bbox_to_anchor=(0.49, 0.01), columnspacing=2.0, handlelength=1.0,
+            labelcolor=INK, fontsize=10, bbox_to_anchor=(0.485, 0.01), columnspacing=2.0, handlelength=1.0,
         )  # fmt: skip
 
 

@@ -20,6 +20,19 @@ _ADVICE = "Run again; if it happens again, the files were changed after the run 
 
 
 @dataclass(frozen=True)
+class Grids:
+    """Where the scans of a request lie; to be read before the run, which removes the exported scans at its end."""
+
+    target: Grid
+    atlas: Grid
+
+    @classmethod
+    def of(cls, request: Request) -> Grids:
+        """From the headers of the request's files."""
+        return cls(_file_grid(request.target), _file_grid(request.atlases[0].image))
+
+
+@dataclass(frozen=True)
 class Contents:
     """A result in memory; the fields stay on disk until they are asked for.
 
@@ -43,38 +56,36 @@ class Contents:
     manifest: dict[str, Any]
 
     @classmethod
-    def read(cls, result: Result, request: Request | None = None) -> Contents:
+    def read(cls, result: Result, grids: Grids | None = None) -> Contents:
         """Read and check a result; `JobError` RESULT_INVALID says what is wrong with it."""
         result = Result.open(result.folder)
         try:
-            return cls._read(result, request)
+            return cls._read(result, grids)
         except JobError as problem:
             if problem.code is Code.RESULT_INVALID:
                 raise
             raise _invalid(result, problem.message) from problem
 
     @classmethod
-    def _read(cls, result: Result, request: Request | None) -> Contents:
+    def _read(cls, result: Result, expected: Grids | None) -> Contents:
         named = read_label_map(result.path(files.SEGMENTATION))
         labels = load_image(result.path(files.LABELS))
         images = {name: _scalar(result.path(name)) for name in (files.WARPED_ATLAS, files.JACOBIAN)}
         grids = {files.LABELS: Grid.of(labels)} | {name: Grid.of(image) for name, image in images.items()}
-        grids[files.FIELD] = _field_grid(result.path(files.FIELD))
-        inverse = _field_grid(result.path(files.FIELD_INVERSE))
-        target = _grid_of(request.target) if request is not None else None
-        atlas = _grid_of(request.atlases[0].image) if request is not None else None
+        grids[files.FIELD] = _file_grid(result.path(files.FIELD))
+        inverse = _file_grid(result.path(files.FIELD_INVERSE))
         for name, grid in grids.items():
             if not grid.same_as(named.grid):
                 raise _invalid(result, f"{name} and {files.SEGMENTATION} are on different grids.")
-        if target is not None and not target.same_as(named.grid):
+        if expected is not None and not expected.target.same_as(named.grid):
             raise _invalid(result, "its images are not on the target's grid.")
-        if atlas is not None and not atlas.same_as(inverse):
+        if expected is not None and not expected.atlas.same_as(inverse):
             raise _invalid(result, f"{files.FIELD_INVERSE} is not on the atlas's grid.")
         if not np.array_equal(sitk.GetArrayViewFromImage(labels), named.array):
             raise _invalid(result, f"{files.LABELS} and {files.SEGMENTATION} do not say the same.")
         return cls(
             result=result,
-            grid=target or named.grid,
+            grid=expected.target if expected is not None else named.grid,
             labels=named.array,
             table=named.table,
             warped_atlas=sitk.GetArrayFromImage(images[files.WARPED_ATLAS]),
@@ -100,8 +111,8 @@ def _scalar(path: Path) -> sitk.Image:
     return image
 
 
-def _field_grid(path: Path) -> Grid:
-    """A field file's grid, from its header."""
+def _file_grid(path: Path) -> Grid:
+    """An image file's grid, from its header."""
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -109,11 +120,6 @@ def _field_grid(path: Path) -> Grid:
     except RuntimeError:
         raise JobError(Code.FILE_UNREADABLE, f"{path} cannot be read.") from None
     return Grid(reader.GetSize(), reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection())
-
-
-def _grid_of(path: Path) -> Grid | None:
-    """A request's image's grid, or None where the file is gone."""
-    return _field_grid(path) if path.is_file() else None
 
 
 def _invalid(result: Result, what: str) -> JobError:

@@ -12,15 +12,14 @@ import slicer
 import vtk
 from numpy.typing import NDArray
 
-from ..job import Request, Result
+from ..job import Result
 from ..job import result as files
 from ..volumes import Grid
-from .contents import Contents
+from .contents import Contents, Grids
 from .geometry import ijk_to_ras, voxels_of, vtk_image
 from .labels import add_segments, color_table
 from .transforms import add_transform, coarsened, composite, displacement, residual, set_up_grid, with_rim
 
-_PROVENANCE = ("version", "method", "quality", "similarity", "seed", "device", "finished")
 _COLUMNS = ("group", "name", "value", "unit", "status")
 _JACOBIAN_SHADES = 256
 
@@ -73,7 +72,7 @@ class RunNodes:
 
 
 def load_result(
-    scene: Any, result: Result, *, target_id: str = "", atlas_id: str = "", request: Request | None = None
+    scene: Any, result: Result, *, target_id: str = "", atlas_id: str = "", grids: Grids | None = None
 ) -> RunNodes:
     """Check a result and add its nodes to the scene, in world space and without parent transforms.
 
@@ -82,12 +81,12 @@ def load_result(
         result: of one run.
         target_id: the target's volume node; references to it are left out where it is gone by now.
         atlas_id: the same for the atlas.
-        request: the run's request; where its files are still there, the result must fit their grids.
+        grids: those of the request's scans, which the result must fit; not compared where None.
 
     Raises:
         JobError: RESULT_INVALID where files are damaged, not finite, or on grids that do not belong together.
     """
-    contents = Contents.read(result, request)
+    contents = Contents.read(result, grids)
     with _all_or_nothing(scene):
         return _Loader(scene, contents, scene.GetNodeByID(target_id), scene.GetNodeByID(atlas_id)).load()
 
@@ -179,10 +178,10 @@ class _Loader:
         return node
 
     def _sign(self, node: Any) -> None:
-        """Say in the node's attributes what made it."""
-        for key in _PROVENANCE:
-            if key in self._contents.manifest:
-                node.SetAttribute(f"JointRegSeg.{key}", str(self._contents.manifest[key]))
+        """Say in the node's attributes what made it: every single value of the manifest."""
+        for key, value in self._contents.manifest.items():
+            if isinstance(value, str | int | float):
+                node.SetAttribute(f"JointRegSeg.{key}", str(value))
 
     def _folder(self, nodes: tuple[Any, ...]) -> int:
         """A folder beside the target that holds the nodes."""

@@ -10,38 +10,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from JointRegSegLib.job import Result
 from Testing.rig.need import need
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from Testing.rig.mrml import Rig
-
-
-@pytest.fixture(scope="session")
-def the_rig(tmp_path_factory: pytest.TempPathFactory) -> Rig:
-    """Slicer's libraries and the Qt stand-ins, set up once for the whole run."""
-    need("slicer", "slicer-core")
-    need("PySide6.QtWidgets", "PySide6-Essentials, libegl1, libgl1, libxkbcommon0, libdbus-1-3")
-    from Testing.rig import gui
-    from Testing.rig.mrml import Rig
-
-    rig = Rig(tmp_path_factory.mktemp("rig"))
-    gui.install()
-    return rig
+    from Testing.scene.results import FinishedRun
 
 
 @pytest.fixture
-def scene(the_rig: Rig) -> Iterator[Any]:
-    """An empty scene."""
+def scene(a_scene: Any) -> Any:
+    """An empty scene, and the stand-ins of what is Qt in Slicer."""
+    need("PySide6.QtWidgets", "PySide6-Essentials, libegl1, libgl1, libxkbcommon0, libdbus-1-3")
     import slicer
 
     from Testing.rig import gui
 
+    gui.install()
     gui.add_events(slicer.app)
-    the_rig.clear()
-    yield the_rig.scene
-    the_rig.clear()
+    return a_scene
 
 
 @pytest.fixture
@@ -77,22 +65,30 @@ def widget(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]
 
 @pytest.fixture
 def make_nodes(scene: Any) -> Callable[[], tuple[Any, Any, Any]]:
-    """Makes an atlas, its labels and a target, 8 x 9 x 10 voxels each."""
+    """Makes an atlas, its labels and a target on the grids of the finished run."""
     import slicer.util
 
+    from JointRegSegLib.volumes import Grid
+    from Testing.scene.results import ATLAS_GRID, TARGET_GRID
+
     def make() -> tuple[Any, Any, Any]:
-        random = np.random.default_rng(0)
-        scan = random.random((10, 9, 8)).astype(np.float32)
-        labels = np.zeros((10, 9, 8), np.int16)
+        labels = np.zeros(ATLAS_GRID.shape, np.int16)
         labels[2:6, 2:6, 2:6] = 1
-        add = slicer.util.addVolumeFromArray
+
+        def add(array: Any, grid: Grid, name: str, kind: str = "vtkMRMLScalarVolumeNode") -> Any:
+            return slicer.util.addVolumeFromArray(array, np.diag((-1.0, -1.0, 1.0, 1.0)) @ grid.matrix, name, kind)
+
         return (
-            add(scan, np.eye(4), "atlas"),
-            add(labels, np.eye(4), "labels", "vtkMRMLLabelMapVolumeNode"),
-            add(scan[::-1].copy(), np.eye(4), "target"),
+            add(_noise(ATLAS_GRID.shape), ATLAS_GRID, "atlas"),
+            add(labels, ATLAS_GRID, "labels", "vtkMRMLLabelMapVolumeNode"),
+            add(_noise(TARGET_GRID.shape), TARGET_GRID, "target"),
         )
 
     return make
+
+
+def _noise(shape: tuple[int, ...]) -> Any:
+    return np.random.default_rng(0).random(shape).astype(np.float32)
 
 
 @pytest.fixture
@@ -107,15 +103,7 @@ def chosen(widget: Any, make_nodes: Callable[[], tuple[Any, Any, Any]]) -> tuple
     return nodes
 
 
-@pytest.fixture(scope="session")
-def the_result(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A finished run on disk, for tests that only read it."""
-    from Testing.scene.results import finished_run
-
-    return finished_run(tmp_path_factory.mktemp("run")).result
-
-
 @pytest.fixture
-def a_result(the_result: Any, tmp_path: Path) -> Any:
+def a_result(the_run: FinishedRun, tmp_path: Path) -> Result:
     """A finished run on disk, for this test to do with as it likes."""
-    return type(the_result)(Path(shutil.copytree(the_result.folder, tmp_path / "result")))
+    return Result(Path(shutil.copytree(the_run.result.folder, tmp_path / "result")))

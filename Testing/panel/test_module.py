@@ -181,6 +181,8 @@ def test_run_without_waiting_gives_a_handle(
     fake_job.finish(a_result)
     gui.wait_until(lambda: handle.state == "finished")
     assert slicer.mrmlScene.GetNodeByID(handle.nodes.segmentation) is not None
+    assert fake_job.request is not None
+    assert not fake_job.request.output.parent.exists()
 
 
 def test_a_handle_cancels(module: ModuleType, fake_job: FakeJob, make_nodes: Callable[[], Nodes]) -> None:
@@ -216,3 +218,5 @@ def test_run_raises_what_the_worker_says(
     fake_job.fail(JobError(Code.TORCH_MISSING, "PyTorch is not installed.", "Install it."))
     with pytest.raises(JobError, match="PyTorch is not installed"):
         module.JointRegSegLogic().run(atlas="atlas", atlasLabels="labels", target="target")
+    assert fake_job.request is not None
+    assert not fake_job.request.output.parent.exists()

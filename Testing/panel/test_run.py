@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from JointRegSegLib.job import Code, JobError, Quality, Result
+from JointRegSegLib.job.result import FIELD_INVERSE
+from JointRegSegLib.volumes import read_field, write_field
 from Testing.panel.fakes import FakeJob
 from Testing.rig.need import need
 
@@ -149,6 +151,16 @@ def test_a_damaged_result_leaves_the_scene_as_it_was(
     wait_until(lambda: state(widget) == "failed")
     assert number_of_nodes() == before
     assert widget.panel.session.error.code is Code.RESULT_INVALID
+
+
+def test_a_result_on_another_grid_is_refused(
+    running: FakeJob, widget: Any, a_result: Result, errors: list[str]
+) -> None:
+    inverse, grid = read_field(a_result.path(FIELD_INVERSE))
+    write_field(a_result.path(FIELD_INVERSE), inverse[1:], grid.box((0, 0, 0), (44, 40, 37)))
+    running.finish(a_result)
+    wait_until(lambda: state(widget) == "failed")
+    assert "not on the atlas's grid" in errors[0]
 
 
 def test_closing_the_scene_cancels(running: FakeJob, widget: Any, a_result: Result) -> None:

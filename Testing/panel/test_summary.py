@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from JointRegSegLib.job import Caution, Code, Event, JobError, Kind, LabelVolume, Measure, QualityTable, Result, Status
+from JointRegSegLib.job import Caution, Code, Event, JobError, Kind, LabelVolume, Measure, QualityTable, Status
 from Testing.rig.need import need
+from Testing.scene.results import FinishedRun
 
 need("slicer", "slicer-core")
 need("PySide6.QtWidgets", "PySide6-Essentials")
@@ -56,8 +57,8 @@ def test_a_sentence_is_said_once_and_is_no_markup() -> None:
     assert text.count("Labels &lt;b&gt; overlap.") == 1
 
 
-def test_the_report_holds_versions_settings_and_quality(the_result: Result) -> None:
-    text = summary.report(the_result, None, ["A note."], "PyTorch 2.13.0: CPU")
+def test_the_report_holds_versions_settings_and_quality(the_run: FinishedRun) -> None:
+    text = summary.report(the_run.result, None, ["A note."], "PyTorch 2.13.0: CPU")
     assert all(part in text for part in ("JointRegSeg 0.1.0", "PyTorch 2.13.0", "seed: 7", "Folding", "A note."))
 
 

@@ -1,40 +1,12 @@
-"""Fixtures for tests on Slicer's libraries: a scene that is new for each test, and nodes to put into it."""
+"""Nodes to put into the scene."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
-
-from Testing.rig.need import need
-
-if TYPE_CHECKING:
-    from Testing.rig.mrml import Rig
-
-
-@pytest.fixture(scope="session")
-def the_rig(tmp_path_factory: pytest.TempPathFactory) -> Rig:
-    """Slicer's libraries set up once for the whole run."""
-    need("slicer", "slicer-core")
-    from Testing.rig.mrml import Rig
-
-    return Rig(tmp_path_factory.mktemp("rig"))
-
-
-@pytest.fixture
-def a_rig(the_rig: Rig) -> Iterator[Rig]:
-    """The rig with an empty scene."""
-    the_rig.clear()
-    yield the_rig
-    the_rig.clear()
-
-
-@pytest.fixture
-def a_scene(a_rig: Rig) -> Any:
-    """An empty MRML scene, set up as the application would."""
-    return a_rig.scene
 
 
 @pytest.fixture

@@ -31,17 +31,11 @@ need("slicer", "slicer-core")
 import slicer.util  # noqa: E402
 import vtk  # noqa: E402
 
-from JointRegSegLib.scene import RunNodes, load_result, show, show_grid  # noqa: E402
+from JointRegSegLib.scene import Grids, RunNodes, load_result, show, show_grid  # noqa: E402
 
 pytestmark = pytest.mark.mrml
 
 FLIP = np.diag((-1.0, -1.0, 1.0, 1.0))
-
-
-@pytest.fixture(scope="module")
-def the_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
-    """For tests that only read."""
-    return finished_run(tmp_path_factory.mktemp("run"))
 
 
 @pytest.fixture
@@ -64,7 +58,11 @@ def an_atlas(the_run: FinishedRun, a_volume_node: Callable[..., Any]) -> Any:
 @pytest.fixture
 def a_loaded_run(a_scene: Any, the_run: FinishedRun, a_target: Any, an_atlas: Any) -> RunNodes:
     return load_result(
-        a_scene, the_run.result, target_id=a_target.GetID(), atlas_id=an_atlas.GetID(), request=the_run.request
+        a_scene,
+        the_run.result,
+        target_id=a_target.GetID(),
+        atlas_id=an_atlas.GetID(),
+        grids=Grids.of(the_run.request),
     )
 
 
@@ -282,14 +280,22 @@ def _missing(run: FinishedRun) -> None:
     run.result.path(files.LABELS).unlink()
 
 
-@pytest.mark.parametrize("damage", [_other_grid, _not_finite, _cut_field, _flat_affine, _other_target, _missing])
+def _other_atlas(run: FinishedRun) -> None:
+    write_volume(
+        run.request.atlases[0].image, np.ones((38, 40, 43), np.float32), ATLAS_GRID.box((0, 0, 0), (43, 40, 38))
+    )
+
+
+@pytest.mark.parametrize(
+    "damage", [_other_grid, _not_finite, _cut_field, _flat_affine, _other_target, _other_atlas, _missing]
+)
 def test_a_damaged_result_leaves_the_scene_untouched(
     a_scene: Any, a_run: FinishedRun, a_target: Any, damage: Callable[[FinishedRun], None]
 ) -> None:
     damage(a_run)
     before = node_ids(a_scene)
     with pytest.raises(JobError) as problem:
-        load_result(a_scene, a_run.result, target_id=a_target.GetID(), request=a_run.request)
+        load_result(a_scene, a_run.result, target_id=a_target.GetID(), grids=Grids.of(a_run.request))
     assert problem.value.code is Code.RESULT_INVALID
     assert node_ids(a_scene) == before
     assert not a_scene.IsBatchProcessing()
