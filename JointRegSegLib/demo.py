@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _demonstrate(options.output, Quality(options.quality), options.seed)
     except JobError as error:
-        print(f"error ({error.code.value}): {error}", file=sys.stderr)
+        print(f"error [{error.code.value}]: {error}", file=sys.stderr)
         return error.exit_status
 
 
@@ -48,7 +48,7 @@ def _demonstrate(folder: Path, quality: Quality, seed: int) -> int:
         quality=quality,
         overwrite=True,
     )
-    run = client.start(request).wait(_show)
+    run = client.start(request).wait(_Progress())
     print(f"\nThe result is in {run.folder}.\n")
     _print_quality(run.quality)
     _print_overlap(run, files)
@@ -61,12 +61,20 @@ def _demonstrate(folder: Path, quality: Quality, seed: int) -> int:
     return EXIT_OK
 
 
-def _show(event: Event) -> None:
-    if event.kind is Kind.PROGRESS:
-        share = "" if event.fraction is None else f"{event.fraction:4.0%}"
-        print(f"{share:>5} {event.stage:<9} {event.message}".rstrip(), flush=True)
-    elif event.kind is Kind.CAUTION:
-        print(f"      caution   {event.message}", flush=True)
+class _Progress:
+    """Prints what the worker says: each step, each tenth of the way, and every caution."""
+
+    def __init__(self) -> None:
+        self._shown: tuple[str, int] | None = None
+
+    def __call__(self, event: Event) -> None:
+        if event.kind is Kind.CAUTION:
+            print(f"      caution   {event.message}", flush=True)
+        elif event.kind is Kind.PROGRESS and event.fraction is not None:
+            now = event.stage, int(10 * event.fraction)
+            if now != self._shown or event.message:
+                print(f"{event.fraction:5.0%} {event.stage:<9} {event.message}".rstrip(), flush=True)
+            self._shown = now
 
 
 def _print_quality(table: QualityTable) -> None:

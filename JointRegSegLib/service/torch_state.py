@@ -104,7 +104,8 @@ def _from_event(event: Event) -> TorchState:
 
 
 def _describe(torch: Any) -> Event:
-    devices = [TorchDevice("cpu", f"CPU, {torch.get_num_threads()} threads", _free_gb())]
+    count = torch.get_num_threads()
+    devices = [TorchDevice("cpu", f"CPU, {count} thread{'' if count == 1 else 's'}", _free_gb())]
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
             try:

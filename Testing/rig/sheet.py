@@ -125,8 +125,7 @@ def _draw_phantom(folder: Path, output: Path, quality: str, seed: int) -> None:
     colors = rig.logics["colors"].LoadColorFile(str(files.table), "Structures")
     labels.GetDisplayNode().SetAndObserveColorNodeID(colors.GetID())
     target = slicer.util.loadVolume(str(files.target), {"name": "Target"})
-    # The skull is far brighter than the brain.
-    brightest = float(np.percentile(slicer.util.arrayFromVolume(target), 96))
+    brightest = float(slicer.util.arrayFromVolume(target).max())
     target.GetDisplayNode().SetAutoWindowLevel(False)
     target.GetDisplayNode().SetWindowLevelMinMax(0.0, brightest)
 

@@ -47,6 +47,13 @@ class SliceView:
         self._size = size
         self._window, self._renderer = _window(size)
         self._renderer.GetActiveCamera().ParallelProjectionOn()
+        self._mapper = vtk.vtkImageMapper()
+        self._mapper.SetColorWindow(255)
+        self._mapper.SetColorLevel(127.5)
+        self._image = vtk.vtkActor2D()
+        self._image.SetMapper(self._mapper)
+        self._image.GetProperty().SetDisplayLocationToBackground()
+        self._renderer.AddViewProp(self._image)  # before the managers add theirs, which are drawn over it
         factory = slicer.vtkMRMLSliceViewDisplayableManagerFactory.GetInstance()
         self._group = _managers(rig, factory, _SLICE_MANAGERS, self._renderer)
         self._logic = slicer.vtkMRMLSliceLogic()
@@ -56,13 +63,6 @@ class SliceView:
         node = self._logic.AddSliceNode(name)
         node.SetOrientation(orientation)
         self._group.SetMRMLDisplayableNode(node)
-        self._mapper = vtk.vtkImageMapper()
-        self._mapper.SetColorWindow(255)
-        self._mapper.SetColorLevel(127.5)
-        self._image = vtk.vtkActor2D()
-        self._image.SetMapper(self._mapper)
-        self._image.GetProperty().SetDisplayLocationToBackground()
-        self._renderer.AddViewProp(self._image)
 
     def show(self, background: Any, foreground: Any = None, opacity: float = 0.5) -> None:
         """Choose the volumes to draw."""

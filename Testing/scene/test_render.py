@@ -18,6 +18,8 @@ import vtk  # noqa: E402
 
 from JointRegSegLib.scene import load_result  # noqa: E402
 
+FILL = 0.35
+
 pytestmark = [pytest.mark.mrml, pytest.mark.render]
 
 
@@ -54,6 +56,12 @@ def share_like(picture: Any, color: tuple[int, int, int]) -> float:
     return float(((pixels @ unit > 0.97 * bright) & (bright > 60)).mean())
 
 
+def filled(picture: Any, color: tuple[int, int, int]) -> Any:
+    """The pixels of a segment's fill: FILL * color + (1 - FILL) * gray, whatever the gray."""
+    wanted = FILL * np.diff(np.asarray(color, float))
+    return (np.abs(np.diff(picture.astype(float), axis=-1) - wanted) < 5).all(axis=-1)
+
+
 def test_segments_and_grid_are_drawn(drawn: Any, tmp_path: Path) -> None:
     from PIL import Image
 
@@ -62,7 +70,10 @@ def test_segments_and_grid_are_drawn(drawn: Any, tmp_path: Path) -> None:
     plain, gridded = drawn
     coronal, surfaces = plain[1], plain[3]
     for label in TABLE.values():
-        assert share_like(coronal, label.color) > 0.01, label.name
+        shown = filled(coronal, label.color)
+        assert shown.mean() > 0.01, label.name
+        behind = (coronal[shown].astype(float) - FILL * np.asarray(label.color)) / (1 - FILL)
+        assert behind.max() > 100, label.name  # the scan shines through
         assert share_like(surfaces, label.color) > 0.01, label.name
     for before, after in zip(plain[:3], gridded[:3], strict=True):
         changed = np.abs(before.astype(int) - after).max(axis=-1) > 40
