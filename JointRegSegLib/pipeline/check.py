@@ -102,7 +102,7 @@ def _body(inputs: Inputs) -> NDArray[np.bool_]:
     order = [0, 0, 0]
     for new, old in enumerate(axes):
         order[2 - old] = 2 - new
-    found: NDArray[np.bool_] = array.transpose(order)
+    found: NDArray[np.bool_] = np.ascontiguousarray(array.transpose(order))
     return found
 
 
