@@ -17,6 +17,8 @@ PAIRS = tuple(
 )
 """The 12 pairs of face neighbours that touch along an edge."""
 
+_TINY = 1e-12
+
 
 def mind_features(image: Tensor, distance: int = 2, patch: int = 3) -> Tensor:
     """Twelve channels, each how alike two neighbouring patches are relative to the local variation.
@@ -33,7 +35,7 @@ def mind_features(image: Tensor, distance: int = 2, patch: int = 3) -> Tensor:
     )
     distances -= distances.min(1, keepdim=True).values
     variation = distances.mean(1, keepdim=True)
-    centre = variation.mean()
+    centre = variation.mean().clamp(min=_TINY)
     return distances.div_(variation.clamp_(centre * 1e-3, centre * 1e3)).neg_().exp_()
 
 
