@@ -236,6 +236,6 @@ def _unexpected(problem: Exception) -> JobError:
     logging.getLogger(__name__).error("A run ended in an unexpected error", exc_info=problem)
     return JobError(
         Code.INTERNAL,
-        f"Something went wrong that should not have: {problem}.",
+        f"Something went wrong inside JointRegSeg ({type(problem).__name__}: {problem}).",
         "Please report it together with the text that Copy report gives.",
     )

@@ -13,6 +13,7 @@ from JointRegSegLib.job.result import FILES
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+SOURCES = "".join(file.read_text(encoding="utf-8") for file in sorted((ROOT / "JointRegSegLib").rglob("*.py")))
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
@@ -21,6 +22,16 @@ def test_every_error_has_its_row_of_troubleshooting(code: Code) -> None:
     rows = [line for line in README.splitlines() if line.startswith(f"| `{code.value}`<br>")]
     assert len(rows) == 1
     assert all(cell.strip() for cell in rows[0].strip("|").split("|"))
+
+
+@pytest.mark.parametrize("code", list(Code), ids=lambda code: code.value)
+def test_messages_read_as_troubleshooting_says(code: Code) -> None:
+    """What the table quotes of a message, between the places where values stand, is in the sources."""
+    row = next(line for line in README.splitlines() if line.startswith(f"| `{code.value}`<br>"))
+    quoted = row.split("<br>")[1].split(" | ")[0]
+    parts = [part.strip(" ,:-") for part in re.split(r"…| / ", quoted)]
+    assert any(len(part) > 4 for part in parts)
+    assert [part for part in parts if part not in SOURCES] == []
 
 
 def test_every_file_of_a_result_is_described() -> None:
