@@ -18,6 +18,7 @@ class Code(str, Enum):
     LABELS_NEGATIVE = "labels-negative"
     LABELS_NOT_INTEGER = "labels-not-integer"
     LABELS_TOO_LARGE = "labels-too-large"
+    LABELS_NOT_FOUND = "labels-not-found"
     SEGMENTS_OVERLAP = "segments-overlap"
     LABEL_TABLE_INVALID = "label-table-invalid"
     MASK_ELSEWHERE = "mask-elsewhere"

@@ -50,7 +50,7 @@ class Atlas:
         labels: label map or .seg.nrrd in the same space as the image.
         table: names and colours of the labels (.csv or .ctbl), or None.
         mask: voxels that may be compared (non-zero), or None for all.
-        name: what results call it; the image file's stem where empty. Never a patient's name.
+        name: what results call it; "atlas 1" where empty, because file names may hold a patient's name.
     """
 
     image: Path

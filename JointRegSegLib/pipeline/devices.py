@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import SimpleITK as sitk
 import torch
 
 from ..fields import sample
@@ -29,6 +30,13 @@ def choose_device(wanted: Device, progress: Progress) -> torch.device:
             "device", "The Apple GPU lacks an operation that the registration needs; the CPU computes instead."
         )
     return torch.device("cpu")
+
+
+def limit_threads(count: int | None) -> None:
+    """Let PyTorch and SimpleITK use `count` threads; None leaves both as they are."""
+    if count is not None:
+        torch.set_num_threads(count)
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(count)
 
 
 def describe(device: torch.device) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..job import Code, JobError, Request
 from ..registration import Scan
 from ..volumes import (
+    Foreground,
     Grid,
     LabelMap,
     Volume,
@@ -28,43 +29,63 @@ from ..volumes import (
 from .progress import Progress
 
 _LEAST_INSIDE = 0.5
+_SAMPLE = 200_000
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a run works on.
+    """What a run works on, all in canonical axis order: however a file orders its axes, the numbers are the same.
 
     Attributes:
-        target, atlas: the images as they were read.
+        target, atlas: the images.
         labels: the atlas's labels, on the atlas's grid.
-        target_scan, atlas_scan: the same for the registration, in canonical axis order.
+        body: the target's foreground, (k, j, i).
+        target_grid, atlas_grid: the grids in the axis order of the files, which is the result's.
     """
 
     target: Volume
     atlas: Volume
     labels: LabelMap
-    target_scan: Scan
-    atlas_scan: Scan
+    body: NDArray[np.bool_]
+    target_grid: Grid
+    atlas_grid: Grid
 
 
-def prepare(request: Request, progress: Progress) -> Inputs:
-    """Read everything the request names. Raises `JobError` for input that cannot be used."""
+def prepare(request: Request, progress: Progress) -> tuple[Inputs, Scan, Scan]:
+    """Read everything the request names: the inputs, and target and atlas as the registration sees them.
+
+    Raises `JobError` for input that cannot be used.
+    """
     chosen = request.atlases[0]
-    atlas = read_volume(chosen.image)
+    atlas_file = read_volume(chosen.image)
+    atlas = _ordered(atlas_file)
+    progress.done(0.2)
     labels = _labels_on(read_label_map(chosen.labels, chosen.table), atlas.grid, chosen.labels, progress)
-    progress.done(0.5)
-    target = read_volume(request.target)
-    atlas_scan = _scan(atlas, chosen.mask)
-    target_scan = _scan(target, request.target_mask)
-    return Inputs(target, atlas, labels, target_scan, atlas_scan)
+    progress.done(0.4)
+    atlas_scan = _scan(atlas, find_foreground(atlas), chosen.mask)
+    progress.done(0.6)
+    target_file = read_volume(request.target)
+    target = _ordered(target_file)
+    progress.done(0.8)
+    found = find_foreground(target)
+    target_scan = _scan(target, found, request.target_mask)
+    inputs = Inputs(target, atlas, labels, found.mask, target_file.grid, atlas_file.grid)
+    return inputs, target_scan, atlas_scan
+
+
+def _ordered(volume: Volume) -> Volume:
+    view = canonical(volume)
+    return Volume(np.ascontiguousarray(view.array), view.grid)
 
 
 def _labels_on(labels: LabelMap, grid: Grid, path: Path, progress: Progress) -> LabelMap:
     """The labels on the atlas's own grid; refused where they lie in another space."""
+    labels = canonical(labels)
     if labels.grid.same_as(grid):
-        return labels
-    labelled = np.argwhere(labels.array > 0)[:, ::-1]
-    index = grid.to_index(labels.grid.to_lps(labelled))
+        return LabelMap(np.ascontiguousarray(labels.array), grid, labels.table)
+    labelled = np.flatnonzero(labels.array)
+    some = np.unravel_index(labelled[:: max(1, labelled.size // _SAMPLE)], labels.array.shape)
+    index = grid.to_index(labels.grid.to_lps(np.stack(some[::-1], 1)))
     share = float(np.mean(((index > -1) & (index < np.asarray(grid.size))).all(1)))
     if share < _LEAST_INSIDE:
         raise JobError(
@@ -76,20 +97,14 @@ def _labels_on(labels: LabelMap, grid: Grid, path: Path, progress: Progress) -> 
     return resample_labels_to(labels, grid)
 
 
-def _scan(volume: Volume, mask: Path | None) -> Scan:
-    volume = canonical(volume)
-    foreground = find_foreground(volume)
-    weight = None if mask is None else _weight(mask, volume.grid)
-    return Scan(
-        _tensor(scaled_intensities(volume, foreground)),
-        _tensor(foreground.mask),
-        weight,
-        volume.grid,
-        foreground.cut,
-    )
+def _scan(volume: Volume, found: Foreground, mask: Path | None) -> Scan:
+    image = _tensor(scaled_intensities(volume, found))
+    return Scan(image, _tensor(found.mask), _weight(mask, volume.grid), volume.grid, found.cut)
 
 
-def _weight(path: Path, grid: Grid) -> Tensor:
+def _weight(path: Path | None, grid: Grid) -> Tensor | None:
+    if path is None:
+        return None
     mask = resample_volume_to(read_mask(path), grid).array
     if not mask.any():
         raise JobError(

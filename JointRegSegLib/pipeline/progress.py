@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ..job import Caution, Code, Event, JobError, Kind, StepCost
+from .machine import peak_memory
 
 SHARES = {"prepare": 0.05, "align": 0.15, "register": 0.6, "fuse": 0.05, "check": 0.1, "write": 0.05}
 """The steps in their order and the share of a usual run's time that each takes."""
@@ -37,7 +37,8 @@ class Progress:
         self.done(0.0, message)
         wall, cpu = time.perf_counter(), sum(os.times()[:2])
         yield
-        self.costs.append(StepCost(name, time.perf_counter() - wall, sum(os.times()[:2]) - cpu, peak_memory_mb()))
+        seconds, cpu_seconds = time.perf_counter() - wall, sum(os.times()[:2]) - cpu
+        self.costs.append(StepCost(name, seconds, cpu_seconds, peak_memory() / 1e6))
 
     def done(self, share: float, message: str = "") -> None:
         """Say that `share` (0 to 1) of the current step is done; steps of less than 1 % of the run are not told."""
@@ -61,13 +62,3 @@ class Progress:
         """Something the user should know; told now and kept in the quality table."""
         self.cautions.append(Caution(code, message))
         self._report(Event(Kind.CAUTION, message, self._step, code=code))
-
-
-def peak_memory_mb() -> float:
-    """The most memory this process has held so far, in MB; 0 where the system does not say (Windows)."""
-    if sys.platform == "win32":
-        return 0.0
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3

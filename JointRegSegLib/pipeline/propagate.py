@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..fields import sample
+from ..job import Code, JobError
 from ..volumes import Grid, LabelMap
+from .placing import slabs
 from .prepare import Inputs
 
 
@@ -23,12 +25,26 @@ class Propagated:
 
 
 def propagate(inputs: Inputs, field: NDArray[np.float32]) -> Propagated:
-    """Carry the atlas along `x_atlas = x_target + u(x_target)` (LPS mm, on the target's grid)."""
-    positions = atlas_positions(field, inputs.target.grid, inputs.atlas.grid)
-    labels = sample(_tensor(inputs.labels.array), positions, mode="nearest", padding="zeros")
-    image = sample(_tensor(inputs.atlas.array), positions, padding="border")
-    array = labels[0, 0].numpy().astype(inputs.labels.array.dtype)
-    return Propagated(LabelMap(array, inputs.target.grid, inputs.labels.table), image[0, 0].numpy())
+    """Carry the atlas along `x_atlas = x_target + u(x_target)` (LPS mm, on the target's grid).
+
+    Raises `JobError` LABELS_NOT_FOUND where no voxel of the target gets a label.
+    """
+    grid = inputs.target.grid
+    labels = np.empty(grid.shape, inputs.labels.array.dtype)
+    warped = np.empty(grid.shape, np.float32)
+    # float32 holds every label value up to 65535 exactly.
+    values, image = (torch.from_numpy(array.astype(np.float32)) for array in (inputs.labels.array, inputs.atlas.array))
+    for part, lattice in slabs(grid):
+        positions = atlas_positions(field[part], lattice, inputs.atlas.grid)
+        labels[part] = sample(values[None, None], positions, mode="nearest", padding="zeros")[0, 0].numpy()
+        warped[part] = sample(image[None, None], positions, padding="border")[0, 0].numpy()
+    if not labels.any():
+        raise JobError(
+            Code.LABELS_NOT_FOUND,
+            f"None of the atlas's {len(inputs.labels.table)} structures lies in the target.",
+            "Check that both scans show the same part of the body; if they do, give a start transform.",
+        )
+    return Propagated(LabelMap(labels, grid, inputs.labels.table), warped)
 
 
 def atlas_positions(field: NDArray[np.float32], grid: Grid, atlas: Grid) -> Tensor:
@@ -45,7 +61,3 @@ def atlas_positions(field: NDArray[np.float32], grid: Grid, atlas: Grid) -> Tens
             steps = steps + start[:, None]
         positions += steps.float().view(3, *shape[1:])
     return positions.flip(0)[None]
-
-
-def _tensor(array: NDArray[np.generic]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array, np.float32))[None, None]

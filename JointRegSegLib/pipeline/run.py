@@ -12,7 +12,7 @@ import torch
 from ..job import Event, QualityTable, Request, Result
 from ..job.folders import staging
 from .check import check
-from .devices import choose_device, describe
+from .devices import choose_device, describe, limit_threads
 from .prepare import prepare
 from .progress import Progress
 from .propagate import propagate
@@ -37,15 +37,16 @@ def run(request: Request, report: Callable[[Event], None], cancelled: Callable[[
     progress = Progress(report, cancelled)
     random.seed(request.seed)
     torch.manual_seed(request.seed)
-    torch.set_num_threads(request.threads or torch.get_num_threads())
+    limit_threads(request.threads)
     with staging(request.output, request.overwrite) as folder, torch.inference_mode():
         device = choose_device(request.device, progress)
         with progress.step("prepare", "reading the scans"):
-            inputs = prepare(request, progress)
+            inputs, target_scan, atlas_scan = prepare(request, progress)
         with progress.step("align", "searching the affine"):
-            alignment = align_step(request, inputs, progress)
+            alignment = align_step(request, target_scan, atlas_scan, progress)
         with progress.step("register", f"deforming on the {describe(device)}"):
-            transform = register_step(request, inputs, alignment, device, progress)
+            transform = register_step(request, target_scan, atlas_scan, alignment, device, progress)
+            del target_scan, atlas_scan  # two scans' worth of memory that the fields need now
             field = transform.forward(inputs.target.grid)
             field_inverse = transform.backward(inputs.atlas.grid)
         with progress.step("fuse", "carrying the labels over"):
@@ -53,8 +54,9 @@ def run(request: Request, report: Callable[[Event], None], cancelled: Callable[[
         with progress.step("check", "checking the result"):
             checked = check(inputs, transform, field, field_inverse, propagated, progress)
         with progress.step("write", "writing the result"):
-            write_images(folder, inputs, transform, field, field_inverse, propagated, checked)
+            write_images(folder, inputs, transform, field, field_inverse, propagated, checked, progress)
         table = QualityTable(checked.measures, checked.labels, tuple(progress.costs), tuple(progress.cautions))
         facts = manifest(request, transform, alignment.start, describe(device), started)
         write_tables(folder, table, json.dumps(facts, indent=2))
+        progress.done(1.0, "the result is complete")
     return Result.open(request.output)

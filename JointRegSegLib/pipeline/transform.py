@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from ..job.request import START_AS_PLACED, START_AUTO
 from ..registration import (
     PRESETS,
     Alignment,
+    Pair,
+    Scan,
     Start,
     align,
     as_placed,
@@ -23,12 +26,13 @@ from ..registration import (
     pair_on,
     pull_of,
     register,
-    working_grid,
 )
 from ..volumes import Grid, read_affine
-from .memory import affordable_voxels
-from .prepare import Inputs
+from .memory import Budget
+from .placing import slabs
 from .progress import Progress
+
+Matrix = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -52,40 +56,67 @@ class Transform:
 
     def forward(self, grid: Grid) -> NDArray[np.float32]:
         """u with `x_atlas = x_target + u(x_target)`, LPS mm vectors (k, j, i, 3) on a grid in target space."""
-        return displacement_lps(self.residual, self.working, grid, np.eye(4), self.affine)
+        return self._on(grid, self.residual, np.eye(4), self.affine)
 
     def backward(self, grid: Grid) -> NDArray[np.float32]:
         """w with `x_target = x_atlas + w(x_atlas)`, LPS mm vectors (k, j, i, 3) on a grid in atlas space."""
-        return displacement_lps(self.residual_inverse, self.working, grid, np.linalg.inv(self.affine), np.eye(4))
+        return self._on(grid, self.residual_inverse, np.linalg.inv(self.affine), np.eye(4))
+
+    def _on(self, grid: Grid, residual: Tensor, before: Matrix, after: Matrix) -> NDArray[np.float32]:
+        vectors = np.empty((*grid.shape, 3), np.float32)
+        for part, lattice in slabs(grid):
+            vectors[part] = displacement_lps(residual, self.working, lattice, before, after)
+        return vectors
 
 
-def align_step(request: Request, inputs: Inputs, progress: Progress) -> Alignment:
+def align_step(request: Request, target: Scan, atlas: Scan, progress: Progress) -> Alignment:
     """The affine: searched, or as the request says."""
     given = None
     if request.start == START_AS_PLACED:
         given = as_placed()
     elif request.start != START_AUTO:
         given = Start("the given transform", read_affine(Path(request.start)))
-    found = align(inputs.target_scan, inputs.atlas_scan, progress.done, given)
+    found = align(target, atlas, progress.done, given)
     progress.log(f"The affine started from: {found.start}; local correlation {found.score:.3f}.")
     return found
 
 
 def register_step(
-    request: Request, inputs: Inputs, alignment: Alignment, device: torch.device, progress: Progress
+    request: Request, target: Scan, atlas: Scan, alignment: Alignment, device: torch.device, progress: Progress
 ) -> Transform:
     """The deformable stage and its inverse."""
     preset = PRESETS[request.quality]
-    grid = working_grid(inputs.target_scan, affordable_voxels(request, inputs, preset, device, progress))
-    pair = pair_on(grid, inputs.target_scan, inputs.atlas_scan, alignment.matrix).to(device)
-    similarity = request.similarity
-    if similarity is Similarity.AUTO:
-        similarity, why = choose_similarity(pair)
-        progress.log(f"The similarity is {similarity.value}: {why}")
+    budget = Budget.of(request, target, atlas, device)
+    pair, similarity = _pair(request.similarity, budget, preset.most_voxels, target, atlas, alignment, progress)
+    pair = pair.to(device)
     field = register(pair, preset, similarity, lambda done: progress.done(0.85 * done))
     progress.done(0.85, "inverting the field")
     back = inverse(field)
-    pull = pull_of(similarity, pair.fixed, pair.moving, preset.window)
+    progress.done(0.95)
+    pull = pull_of(similarity, pair.fixed, pair.moving, preset.windows)
     points = identity(shape_of(field), field)
     before, after = pull.value(points, pair.fixed_weight), pull.value(points + field, pair.fixed_weight)
-    return Transform(alignment.matrix, field.cpu(), back.cpu(), grid, similarity, before, after)
+    return Transform(alignment.matrix, field.cpu(), back.cpu(), pair.grid, similarity, before, after)
+
+
+def _pair(
+    wanted: Similarity,
+    budget: Budget,
+    most_voxels: float,
+    target: Scan,
+    atlas: Scan,
+    alignment: Alignment,
+    progress: Progress,
+) -> tuple[Pair, Similarity]:
+    """Both scans on a working grid that the memory allows, and the similarity to use on them."""
+    planned: Similarity = Similarity.LNCC if wanted is Similarity.AUTO else wanted
+    grid = budget.working_grid(target, most_voxels, planned)
+    pair = pair_on(grid, target, atlas, alignment.matrix)
+    if wanted is Similarity.AUTO:
+        planned, why = choose_similarity(pair)
+        progress.log(f"The similarity is {planned.value}: {why}")
+        affordable = budget.working_grid(target, most_voxels, planned)
+        if affordable != grid:
+            grid, pair = affordable, pair_on(affordable, target, atlas, alignment.matrix)
+    budget.explain(grid, target, most_voxels, progress)
+    return pair, planned

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from ..job import QualityTable, Request, result
-from ..volumes import Volume, write_affine, write_field, write_label_map, write_segmentation, write_volume
+from ..volumes import LabelMap, Volume, write_affine, write_field, write_label_map, write_segmentation, write_volume
 from .check import Checked
+from .placing import placed
 from .prepare import Inputs
+from .progress import Progress
 from .propagate import Propagated
 from .transform import Transform
 
@@ -29,15 +31,23 @@ def write_images(
     field_inverse: NDArray[np.float32],
     propagated: Propagated,
     checked: Checked,
+    progress: Progress,
 ) -> None:
-    """Everything but the tables. Raises `JobError` DISK_FULL or OUTPUT_UNWRITABLE."""
-    grid = inputs.target.grid
-    write_label_map(folder / result.LABELS, propagated.labels)
-    write_segmentation(folder / result.SEGMENTATION, propagated.labels)
-    write_volume(folder / result.WARPED_ATLAS, _as_stored(propagated.warped, inputs.atlas), grid)
-    write_volume(folder / result.JACOBIAN, checked.jacobian, grid)
-    write_field(folder / result.FIELD, field, grid)
-    write_field(folder / result.FIELD_INVERSE, field_inverse, inputs.atlas.grid)
+    """Everything but the tables, in the files' own axis orders. Raises `JobError` DISK_FULL or OUTPUT_UNWRITABLE."""
+    grid, own = inputs.target.grid, inputs.target_grid
+    labels = LabelMap(placed(propagated.labels.array, grid, own), own, propagated.labels.table)
+    write_label_map(folder / result.LABELS, labels)
+    progress.done(0.15)
+    write_segmentation(folder / result.SEGMENTATION, labels)
+    progress.done(0.3)
+    warped = placed(_as_stored(propagated.warped, inputs.atlas), grid, own)
+    write_volume(folder / result.WARPED_ATLAS, warped, own)
+    progress.done(0.5)
+    write_volume(folder / result.JACOBIAN, placed(checked.jacobian, grid, own), own)
+    progress.done(0.8)
+    write_field(folder / result.FIELD, placed(field, grid, own), own)
+    back = placed(field_inverse, inputs.atlas.grid, inputs.atlas_grid)
+    write_field(folder / result.FIELD_INVERSE, back, inputs.atlas_grid)
     write_affine(folder / result.AFFINE, transform.affine)
 
 
@@ -55,7 +65,7 @@ def manifest(request: Request, transform: Transform, start: str, device: str, st
         "threads": torch.get_num_threads(),
         "working_spacing_mm": [round(s, 4) for s in transform.working.spacing],
         "working_size": list(transform.working.size),
-        "atlases": [atlas.name for atlas in request.atlases],
+        "atlases": [atlas.name or f"atlas {number}" for number, atlas in enumerate(request.atlases, 1)],
         "started": started.isoformat(timespec="seconds"),
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "python": platform.python_version(),
