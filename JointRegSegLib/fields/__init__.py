@@ -7,6 +7,7 @@ from .resize import resize_field, resize_image
 from .sampling import Shape, identity, sample, shape_of
 from .smoothing import binomial, box_mean, gaussian
 from .velocity import exponential
+from .volume_change import even_volumes
 from .warp import compose, warp
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "box_mean",
     "compose",
     "displacement_lps",
+    "even_volumes",
     "exponential",
     "from_lps",
     "gaussian",

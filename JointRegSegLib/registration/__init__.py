@@ -2,7 +2,8 @@
 
 from .affine import Alignment, align
 from .choice import choose_similarity
-from .deformable import Pair, register
+from .deformable import register
+from .pair import Pair
 from .presets import PRESETS, Preset
 from .scan import Scan
 from .similarity import pull_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from JointRegSegLib.job import Similarity
 
-from .deformable import Pair
+from .pair import Pair
 
 
 def choose_similarity(pair: Pair) -> tuple[Similarity, str]:

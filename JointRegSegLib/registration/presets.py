@@ -9,10 +9,17 @@ from JointRegSegLib.job import Quality
 
 @dataclass(frozen=True)
 class Level:
-    """One resolution of the deformable stage: voxels of `shrink` times the finest spacing, and the most steps taken."""
+    """One resolution of the deformable stage.
+
+    Attributes:
+        shrink: voxel size in units of the finest spacing.
+        steps: number of iterations.
+        both_ways: whether target and atlas are registered to each other and the two fields averaged.
+    """
 
     shrink: float
     steps: int
+    both_ways: bool = True
 
 
 @dataclass(frozen=True)
@@ -21,23 +28,29 @@ class Preset:
 
     Attributes:
         levels: coarse to fine.
-        window: width of the local correlation's window, voxels.
+        windows: widths of the local correlation's windows, voxels; their forces are added.
         step: longest step of an iteration, voxels.
         momentum: share of the previous step that is carried over.
+        even_volumes: strength of the step that evens out volume changes after each iteration.
         smooth_update: widths of the boxes that smooth each step, voxels.
         most_voxels: larger working grids are coarsened to this.
     """
 
     levels: tuple[Level, ...]
-    window: int = 7
+    windows: tuple[int, ...] = (5, 9)
     step: float = 1.0
-    momentum: float = 0.0
+    momentum: float = 0.6
+    even_volumes: float = 0.5
     smooth_update: tuple[int, ...] = (5, 3)
     most_voxels: float = 16e6
 
 
+def _levels(coarse: int, half: int, full: int) -> tuple[Level, ...]:
+    return Level(8, coarse), Level(4, coarse), Level(2, half), Level(1, full, both_ways=False)
+
+
 PRESETS = {
-    Quality.FAST: Preset((Level(8, 40), Level(4, 40), Level(2, 30), Level(1, 2)), most_voxels=8e6),
-    Quality.NORMAL: Preset((Level(8, 50), Level(4, 50), Level(2, 50), Level(1, 15))),
-    Quality.ACCURATE: Preset((Level(8, 80), Level(4, 80), Level(2, 80), Level(1, 60)), most_voxels=32e6),
+    Quality.FAST: Preset(_levels(20, 12, 2), most_voxels=8e6),
+    Quality.NORMAL: Preset(_levels(30, 20, 10)),
+    Quality.ACCURATE: Preset(_levels(50, 30, 20), most_voxels=32e6),
 }

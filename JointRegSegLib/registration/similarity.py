@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -33,18 +34,22 @@ class Pull(Protocol):
 
 
 class LocalCorrelation:
-    """Local normalised cross-correlation."""
+    """Local normalised cross-correlation in windows of one or several widths."""
 
-    def __init__(self, fixed: Tensor, moving: Tensor, window: int) -> None:
-        self._moments = FixedMoments.of(fixed, window)
+    def __init__(self, fixed: Tensor, moving: Tensor, windows: Sequence[int]) -> None:
+        self._moments = [FixedMoments.of(fixed, window) for window in windows]
         self._moving = moving
 
     def force(self, positions: Tensor, weight: Tensor | None) -> Tensor:
         warped = sample(self._moving, positions)
-        return image_gradient(warped).mul_(lncc_force(self._moments, warped, weight))
+        total = lncc_force(self._moments[0], warped, weight)
+        for moments in self._moments[1:]:
+            total += lncc_force(moments, warped, weight)
+        return image_gradient(warped).mul_(total)
 
     def value(self, positions: Tensor, weight: Tensor | None) -> float:
-        return float(lncc(self._moments, sample(self._moving, positions), weight))
+        warped = sample(self._moving, positions)
+        return sum(float(lncc(moments, warped, weight)) for moments in self._moments) / len(self._moments)
 
 
 class MeanSquares:
@@ -94,10 +99,10 @@ class SelfSimilarity:
         return -sum(float(mean_squares(f, sample(m, positions), weight)) for f, m in channels) / 12
 
 
-def pull_of(similarity: Similarity, fixed: Tensor, moving: Tensor, window: int) -> Pull:
+def pull_of(similarity: Similarity, fixed: Tensor, moving: Tensor, windows: Sequence[int]) -> Pull:
     """The pull of a chosen similarity (not AUTO) between two images (1, 1, D, H, W) on one grid."""
     if similarity is Similarity.LNCC:
-        return LocalCorrelation(fixed, moving, window)
+        return LocalCorrelation(fixed, moving, windows)
     if similarity is Similarity.MSE:
         return MeanSquares(fixed, moving)
     if similarity is Similarity.MI:

@@ -11,7 +11,7 @@ from JointRegSegLib.fields import affine_positions, sample, shape_of
 from JointRegSegLib.volumes.grid import Grid
 
 from .affine import inside
-from .deformable import Pair
+from .pair import Pair
 from .scan import Scan, coarser_shape
 
 MARGIN = 8

@@ -1,0 +1,48 @@
+"""Target and atlas on the working grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from JointRegSegLib.fields import Shape
+from JointRegSegLib.volumes.grid import Grid
+
+from .scan import shrink
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two images on one working grid, the moving one already aligned by the affine.
+
+    Attributes:
+        fixed, moving: (1, 1, D, H, W), intensities about 0 to 1.
+        fixed_weight, moving_weight: 0 where a voxel must not count, or None where all do; same shape.
+        grid: the working grid.
+        margin: voxels around the region of interest over which the field falls to zero.
+    """
+
+    fixed: Tensor
+    moving: Tensor
+    fixed_weight: Tensor | None
+    moving_weight: Tensor | None
+    grid: Grid
+    margin: int = 8
+
+    def swapped(self) -> Pair:
+        """The pair with fixed and moving exchanged."""
+        return Pair(self.moving, self.fixed, self.moving_weight, self.fixed_weight, self.grid, self.margin)
+
+    def to(self, device: torch.device) -> Pair:
+        """The pair in the memory of a device."""
+        weights = [None if w is None else w.to(device) for w in (self.fixed_weight, self.moving_weight)]
+        return Pair(self.fixed.to(device), self.moving.to(device), weights[0], weights[1], self.grid, self.margin)
+
+    def at(self, shape: Shape) -> Pair:
+        """The pair on fewer voxels."""
+        weights = [None if w is None else shrink(w, shape) for w in (self.fixed_weight, self.moving_weight)]
+        grid = self.grid.resized((shape[2], shape[1], shape[0]))
+        margin = round(self.margin * min(grid.size) / min(self.grid.size))
+        return Pair(shrink(self.fixed, shape), shrink(self.moving, shape), weights[0], weights[1], grid, margin)
