@@ -37,7 +37,8 @@ def run_step(
 
     `as_worker`: in the environment that the client gives to its workers, so that what is measured is what users get.
 
-    Returns: the outcome that the step wrote, and what it used. On Windows CPU and memory are NaN.
+    Returns: the outcome that the step wrote, and what it used. On Windows CPU and memory are NaN; on Linux the peak is
+    never below that of the calling process, which should therefore be small.
     Raises `StepError` when it fails, takes longer than `limit` seconds or leaves no outcome.
     """
     with tempfile.TemporaryDirectory(prefix="jrs-bench-") as folder:
