@@ -10,6 +10,8 @@ from collections.abc import Callable
 class Eta:
     """The remaining seconds of a run: elapsed time over the fraction done, smoothed so that it does not jump.
 
+    The nearer the end, the quicker it takes up what is new.
+
     Args:
         clock: seconds from any start, never going back.
     """
@@ -17,6 +19,7 @@ class Eta:
     MINIMUM_FRACTION = 0.02
     MINIMUM_SECONDS = 1.0
     SMOOTHING_SECONDS = 5.0
+    SMOOTHING_SHARE = 0.25
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -34,6 +37,6 @@ class Eta:
             self._remaining = raw
         else:
             counted_down = max(0.0, self._remaining - step)
-            trust = 1.0 - math.exp(-step / self.SMOOTHING_SECONDS)
+            trust = 1.0 - math.exp(-step / min(self.SMOOTHING_SECONDS, self.SMOOTHING_SHARE * raw))
             self._remaining = counted_down + trust * (raw - counted_down)
         return self._remaining

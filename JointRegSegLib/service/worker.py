@@ -122,12 +122,13 @@ class Channel:
         os.dup2(2, 1)
         faulthandler.enable(file=sys.stderr)
         self._lock = threading.Lock()
-        self._eta = Eta()
+        self._eta: Eta | None = None  # begins with the first progress, not while libraries load
 
     def send(self, event: Event) -> None:
         """Send one event now; progress that names no remaining time gets one."""
         with self._lock:
             if event.kind is Kind.PROGRESS and event.fraction is not None and event.eta_seconds is None:
+                self._eta = self._eta or Eta()
                 event = replace(event, eta_seconds=self._eta.update(event.fraction))
             try:
                 self._stream.write(event.encode() + "\n")

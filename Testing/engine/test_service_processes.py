@@ -140,6 +140,18 @@ def test_too_early_nobody_knows_the_remaining_time() -> None:
     assert eta.update(0.5) == pytest.approx(10.5)
 
 
+def test_a_slow_beginning_is_soon_made_up_for() -> None:
+    clock = _Clock()
+    eta = Eta(clock)
+    clock.now += 4
+    assert eta.update(0.05) == pytest.approx(76)
+    for tenth in range(1, 41):
+        clock.now += 0.1
+        left = eta.update(0.05 + 0.855 * tenth / 40)
+    assert left is not None
+    assert left < 3  # at this pace 0.4 s, over the whole run 0.8 s
+
+
 def test_a_sudden_jump_is_taken_up_slowly() -> None:
     clock = _Clock()
     eta = Eta(clock)
