@@ -6,10 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from .job import Atlas, Code, Event, JobError, Kind, Quality, QualityTable, Request, Result, result
+from .job import Atlas, Code, JobError, Quality, QualityTable, Request, Result, result
 from .job.errors import EXIT_OK
 from .metrics import dice
 from .phantom import PhantomFiles, write_pair
+from .progress import open_progress
 from .report.overview import overview
 from .service import client
 from .volumes import read_label_map, resample_labels_to
@@ -48,7 +49,8 @@ def _demonstrate(folder: Path, quality: Quality, seed: int) -> int:
         quality=quality,
         overwrite=True,
     )
-    run = client.start(request).wait(_Progress())
+    with open_progress(quiet=False) as progress:
+        run = client.start(request).wait(progress.show)
     print(f"\nThe result is in {run.folder}.\n")
     _print_quality(run.quality)
     _print_overlap(run, files)
@@ -59,22 +61,6 @@ def _demonstrate(folder: Path, quality: Quality, seed: int) -> int:
     else:
         print(f"\nThe picture is {folder / PICTURE}.")
     return EXIT_OK
-
-
-class _Progress:
-    """Prints what the worker says: each step, each tenth of the way, and every caution."""
-
-    def __init__(self) -> None:
-        self._shown: tuple[str, int] | None = None
-
-    def __call__(self, event: Event) -> None:
-        if event.kind is Kind.CAUTION:
-            print(f"      caution   {event.message}", flush=True)
-        elif event.kind is Kind.PROGRESS and event.fraction is not None:
-            now = event.stage, int(10 * event.fraction)
-            if now != self._shown or event.message:
-                print(f"{event.fraction:5.0%} {event.stage:<9} {event.message}".rstrip(), flush=True)
-            self._shown = now
 
 
 def _print_quality(table: QualityTable) -> None:

@@ -20,7 +20,7 @@ def test_the_demonstration_registers_prints_and_draws(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     for stage in ("prepare", "align", "register", "fuse", "check", "write"):
-        assert re.search(rf"^ *\d+% {stage}\b", done.stdout, re.MULTILINE), stage
+        assert re.search(rf"^\[ *\d+%\] {stage}\b", done.stderr, re.MULTILINE), stage
     before, after = (float(value) for value in re.search(r"^mean +(\S+) +(\S+)$", done.stdout, re.MULTILINE).groups())
     assert before < 0.2
     assert after > 0.8
