@@ -28,10 +28,13 @@ def placed(array: NDArray[Any], grid: Grid, own: Grid) -> NDArray[Any]:
     return np.ascontiguousarray(view)
 
 
-def slabs(grid: Grid) -> Iterator[tuple[slice, Grid]]:
-    """The grid in slabs along its first array axis: which slices, and the part of the lattice that they are."""
+def slabs(grid: Grid, voxels: int = _SLAB_VOXELS) -> Iterator[tuple[slice, Grid]]:
+    """The grid in slabs along its first array axis: which slices, and the part of the lattice that they are.
+
+    A slab has about `voxels` voxels, at least 8 slices.
+    """
     i, j, k = grid.size
-    depth = max(_SLAB_VOXELS // (i * j) // _EVEN, 1) * _EVEN
+    depth = max(voxels // (i * j) // _EVEN, 1) * _EVEN
     for start in range(0, k, depth):
         stop = min(start + depth, k)
         yield slice(start, stop), grid.box((0, 0, start), (i, j, stop - start))

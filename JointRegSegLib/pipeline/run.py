@@ -12,6 +12,7 @@ import torch
 from ..job import Event, QualityTable, Request, Result
 from ..job.folders import staging
 from .check import check
+from .consistency import fit_inverse
 from .devices import choose_device, describe, limit_threads
 from .prepare import prepare
 from .progress import Progress
@@ -49,6 +50,7 @@ def run(request: Request, report: Callable[[Event], None], cancelled: Callable[[
             del target_scan, atlas_scan  # two scans' worth of memory that the fields need now
             field = transform.forward(inputs.target.grid)
             field_inverse = transform.backward(inputs.atlas.grid)
+            fit_inverse(field_inverse, inputs.atlas.grid, field, inputs.target.grid, inputs.body, device)
         with progress.step("fuse", "carrying the labels over"):
             propagated = propagate(inputs, field)
         with progress.step("check", "checking the result"):

@@ -96,7 +96,7 @@ def register_step(
     pull = pull_of(similarity, pair.fixed, pair.moving, preset.windows)
     points = identity(shape_of(field), field)
     before, after = pull.value(points, pair.fixed_weight), pull.value(points + field, pair.fixed_weight)
-    return Transform(alignment.matrix, field.cpu(), back.cpu(), pair.grid, similarity, before, after)
+    return Transform(alignment.matrix, field, back, pair.grid, similarity, before, after)
 
 
 def _pair(

@@ -1,0 +1,65 @@
+"""Making the written inverse fit the written field between its voxels too."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..fields import sample
+from ..volumes import Grid
+from .placing import slabs
+from .propagate import atlas_positions
+
+_SLAB_VOXELS = 8_000_000
+_CAUTIOUS = 0.1
+"""Added to the voxels that speak for a correction, so that a far corner of one cell does not move much."""
+
+
+def fit_inverse(
+    back: NDArray[np.float32],
+    atlas: Grid,
+    field: NDArray[np.float32],
+    grid: Grid,
+    mask: NDArray[np.bool_],
+    device: torch.device,
+) -> None:
+    """Correct `back` in place so that following `field` and then `back` leads home, as linear interpolation reads it.
+
+    An inverse that is right at its own voxels is wrong between them wherever it bends. What `u(x) + w(x + u(x))`
+    leaves at each voxel x of `mask` is shared out to the corners of the cell that x + u(x) lies in, by their weights,
+    and taken from them: one step of Landweber's iteration with those weights' sums as preconditioner.
+
+    Args:
+        back: w, LPS mm vectors (k, j, i, 3) on the grid `atlas`.
+        field: u, likewise on `grid`.
+        mask: where it matters, (k, j, i) on `grid`.
+        device: where to compute.
+    """
+    w = torch.from_numpy(back).to(device).permute(3, 0, 1, 2)[None]
+    total: Tensor | None = None
+    limits = torch.tensor(atlas.shape)[:, None] - 1
+    for part, lattice in slabs(grid, _SLAB_VOXELS):
+        chosen = torch.from_numpy(mask[part])
+        positions = atlas_positions(field[part], lattice, atlas)[0][:, chosen]
+        known = ((positions >= 0) & (positions <= limits)).all(0)
+        if known.any():
+            places = positions[:, known][None, :, :, None, None].to(device)
+            u = torch.from_numpy(field[part])[chosen][known].T.to(device)
+            rest = sample(w, places) + u[None, :, :, None, None]
+            shares = _shared_out(torch.cat([rest, torch.ones_like(rest[:, :1])], 1), places, atlas)
+            total = shares if total is None else total.add_(shares)
+    if total is not None:
+        correction, counted = total[0, :3], total[0, 3:]
+        back -= correction.div_(counted.add_(_CAUTIOUS)).permute(1, 2, 3, 0).cpu().numpy()
+
+
+def _shared_out(values: Tensor, places: Tensor, grid: Grid) -> Tensor:
+    """What `sample` would gather, given back: the transpose of sampling an image on `grid` at the places."""
+    with torch.inference_mode(False), torch.enable_grad():
+        image = values.new_zeros(1).clone().expand(1, values.shape[1], *grid.shape).requires_grad_()
+        # In a row rather than in a column: `sample` would make a copy of the image for each thread.
+        gathered = sample(image, places.transpose(2, 4).clone())
+        (given,) = torch.autograd.grad(gathered, image, values.transpose(2, 4).clone())
+    return given
