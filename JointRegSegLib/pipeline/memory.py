@@ -1,9 +1,10 @@
 """How large a working grid the memory allows.
 
-The constants are peaks of whole runs (Linux, PyTorch 2.13, glibc keeping freed memory as in the worker) on scans of
-0.1 to 5.8 million voxels with working grids of 0.1 to 4.4 million: base + 20 B an input voxel + the cost a working
-voxel met every peak of the deformable stage within 3 %. Local correlation took 250 to 255 B a working voxel, mean
-squares and mutual information about 200; MIND 290 to 360; local correlation with left-out voxels 360 to 375.
+The constants are fitted to peaks of whole runs (Linux, PyTorch 2.13 for the CPU, glibc keeping freed memory as in the
+worker): scans of 0.1 to 5.8 million voxels, working grids of 0.1 to 4.4 million. Beside the base and 20 B for each
+input voxel, a working voxel took 257 to 259 B with local correlation, about 200 with mean squares or mutual
+information, 340 with MIND, and 438 with local correlation where voxels are left out. Without a deformable stage to
+speak of, an input voxel took 62 B.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from ..volumes import Grid
 from .machine import free_memory, peak_memory
 from .progress import Progress
 
-BASE = 350e6
+BASE = 355e6
 WHILE_DEFORMING = 20.0
-WHILE_WRITING = 55.0
-PER_WORKING_VOXEL = 260.0
-PER_WORKING_VOXEL_COSTLY = 375.0
+WITH_FIELDS = 65.0
+PER_WORKING_VOXEL = 265.0
+PER_WORKING_VOXEL_COSTLY = 440.0
 _SHARE_OF_FREE = 0.8
 _LEAST_VOXELS = 20e3
 
@@ -37,7 +38,7 @@ def predicted_peak(inputs: float, working: float, costly: bool) -> float:
         costly: whether the similarity is MIND or voxels are left out of the comparison.
     """
     each = PER_WORKING_VOXEL_COSTLY if costly else PER_WORKING_VOXEL
-    return BASE + max(WHILE_DEFORMING * inputs + each * working, WHILE_WRITING * inputs)
+    return BASE + max(WHILE_DEFORMING * inputs + each * working, WITH_FIELDS * inputs)
 
 
 @dataclass(frozen=True)
