@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..job.errors import Code, JobError
 from .dicom import read_series
-from .nifti import is_nifti, is_whole
+from .nifti import count_non_finite, is_nifti, is_whole
 
 _COMPLEX = {sitk.sitkComplexFloat32, sitk.sitkComplexFloat64}
 
@@ -32,7 +33,7 @@ def quiet() -> Iterator[None]:
 def load_image(path: Path) -> sitk.Image:
     """The 3-D image in a file or in a folder of one DICOM series; its voxels may have several components.
 
-    Raises `JobError`: FILE_MISSING, FILE_UNREADABLE, NOT_3D.
+    Raises `JobError`: FILE_MISSING, FILE_UNREADABLE, NOT_3D; NOT_FINITE for NIfTI, where ITK would give 0 for NaN.
     """
     path = Path(path)
     if not path.exists():
@@ -66,11 +67,7 @@ def require_finite(path: Path, array: NDArray[Any]) -> None:
         return
     bad = array.size - int(np.count_nonzero(np.isfinite(array)))
     if bad:
-        raise JobError(
-            Code.NOT_FINITE,
-            f"{path} has {bad} values that are not finite numbers (NaN or infinity, of {array.size}).",
-            "Replace them, for example by the background value, and save the file again.",
-        )
+        raise _not_finite(path, bad, array.size)
 
 
 def _read_file(path: Path) -> sitk.Image:
@@ -85,11 +82,21 @@ def _read_file(path: Path) -> sitk.Image:
     if len(size) > 3:
         reader.SetExtractSize([*size[:3], *(0 for _ in size[3:])])
     image: sitk.Image = reader.Execute()
+    if is_nifti(path) and (bad := count_non_finite(path)):
+        raise _not_finite(path, bad, math.prod(size) * reader.GetNumberOfComponents())
     return image
 
 
 def _times(size: tuple[int, ...]) -> str:
     return " x ".join(str(n) for n in size)
+
+
+def _not_finite(path: Path, bad: int, of: int) -> JobError:
+    return JobError(
+        Code.NOT_FINITE,
+        f"{path} has {bad} values that are not finite numbers (NaN or infinity, of {of}).",
+        "Replace them, for example by the background value, and save the file again.",
+    )
 
 
 def _not_3d(path: Path, what: str) -> JobError:

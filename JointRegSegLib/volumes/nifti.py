@@ -1,4 +1,4 @@
-"""Whether a NIfTI file holds all the voxels its header promises: ITK reads and writes short ones without a word."""
+"""What ITK does not tell of NIfTI files: it reads and writes short ones, and takes NaN for 0, without a word."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ import math
 import struct
 import zlib
 from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
 
 _CHUNK = 1 << 20
 _HEADER = 540
 # Header size -> format of dim, and where dim, bitpix and vox_offset lie (NIfTI-1 and NIfTI-2 standards).
 _LAYOUTS = {348: ("8h", 40, 72, "f", 108), 540: ("8q", 16, 14, "q", 168)}
+# Header size -> where datatype lies; and the datatypes that can hold NaN.
+_TYPE_AT = {348: 70, 540: 12}
+_FLOATS = {16: "f4", 64: "f8"}
 
 
 def is_nifti(path: Path) -> bool:
@@ -21,19 +27,51 @@ def is_nifti(path: Path) -> bool:
 
 def is_whole(path: Path) -> bool:
     """Whether a .nii or .nii.gz file is as long as its header says; False also for a header that makes no sense."""
-    zipped = path.name.lower().endswith(".gz")
     try:
-        with gzip.open(path, "rb") if zipped else path.open("rb") as file:
+        with _open(path) as file:
             expected = _expected_size(file.read(_HEADER))
-        if not zipped:
+        if not _is_zipped(path):
             return path.stat().st_size >= expected
         return _last_word(path) == expected % (1 << 32) or _unzipped_size(path) >= expected
     except (OSError, EOFError, zlib.error, struct.error, KeyError, ValueError, OverflowError):
         return False
 
 
+def count_non_finite(path: Path) -> int:
+    """How many voxels of a whole .nii or .nii.gz file are NaN or infinite."""
+    with _open(path) as file:
+        header = file.read(_HEADER)
+        order = _byte_order(header)
+        (size,) = struct.unpack_from(order + "i", header)
+        (kind,) = struct.unpack_from(order + "h", header, _TYPE_AT[size])
+        if kind not in _FLOATS:
+            return 0
+        number = np.dtype(order + _FLOATS[kind])
+        *_, offset_format, offset_at = _LAYOUTS[size]
+        (start,) = struct.unpack_from(order + offset_format, header, offset_at)
+        left, bad = _expected_size(header) - int(start), 0
+        file.seek(int(start))
+        while left > 0 and (block := file.read(min(left, _CHUNK))):
+            values = np.frombuffer(block, number, len(block) // number.itemsize)
+            bad += values.size - int(np.count_nonzero(np.isfinite(values)))
+            left -= len(block)
+    return bad
+
+
+def _is_zipped(path: Path) -> bool:
+    return path.name.lower().endswith(".gz")
+
+
+def _open(path: Path) -> BinaryIO:
+    return gzip.open(path, "rb") if _is_zipped(path) else path.open("rb")  # type: ignore[return-value]
+
+
+def _byte_order(header: bytes) -> str:
+    return "<" if struct.unpack_from("<i", header)[0] in _LAYOUTS else ">"
+
+
 def _expected_size(header: bytes) -> int:
-    order = "<" if struct.unpack_from("<i", header)[0] in _LAYOUTS else ">"
+    order = _byte_order(header)
     dim_format, dim_at, bits_at, offset_format, offset_at = _LAYOUTS[struct.unpack_from(order + "i", header)[0]]
     count, *sizes = struct.unpack_from(order + dim_format, header, dim_at)
     (bits,) = struct.unpack_from(order + "h", header, bits_at)

@@ -85,12 +85,14 @@ def test_what_is_not_3d_is_refused(
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_numbers_that_are_not_finite_are_counted(tmp_path: Path, bad: float) -> None:
-    array = scan().array.copy()
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("extension", FORMATS)
+def test_numbers_that_are_not_finite_are_counted(tmp_path: Path, extension: str, kind: type, bad: float) -> None:
+    array = scan().array.astype(kind)
     array[1, 2, 3] = array[4, 5, 6] = bad
     with pytest.raises(JobError) as caught:
-        read_volume(save(tmp_path / "bad.nrrd", array))
-    check_error(caught.value, Code.NOT_FINITE, "2 values")
+        read_volume(save(tmp_path / f"bad{extension}", array))
+    check_error(caught.value, Code.NOT_FINITE, "2 values", f"of {array.size}")
 
 
 def test_a_constant_image_is_refused(tmp_path: Path) -> None:
