@@ -57,8 +57,8 @@ def lncc(moments: FixedMoments, warped: Tensor, weight: Tensor | None = None) ->
 def lncc_force(moments: FixedMoments, warped: Tensor, weight: Tensor | None = None) -> Tensor:
     """Derivative of the squared correlation by the warped intensity, taken at each window's centre, (1, 1, D, H, W)."""
     share, mean_f, var_f, mean_m, var_m, cov = _windows(moments, warped, weight)
-    ratio = cov / (var_m * var_f + EPSILON**2)
-    slope = cov.div_(var_m + EPSILON)
+    ratio = cov.div_((var_m * var_f).add_(EPSILON**2))
+    slope = ratio * var_f
     force = (moments.fixed - mean_f).sub_(slope * (warped - mean_m)).mul_(ratio).mul_(2.0)
     return force if share is None or weight is None else force.mul_(weight).mul_(share > _LEAST_SHARE)
 

@@ -23,6 +23,8 @@ from ..registration import (
     align,
     as_placed,
     choose_similarity,
+    combined_weight,
+    fade_beyond,
     pair_on,
     pull_of,
     register,
@@ -90,13 +92,13 @@ def register_step(
     pair, similarity = _pair(request.similarity, budget, preset.most_voxels, target, atlas, alignment, progress)
     pair = pair.to(device)
     field = register(pair, preset, similarity, lambda done: progress.done(0.85 * done))
-    progress.done(0.85, "inverting the field")
-    back = inverse(field)
-    progress.done(0.95)
     pull = pull_of(similarity, pair.fixed, pair.moving, preset.windows)
     points = identity(shape_of(field), field)
-    before, after = pull.value(points, pair.fixed_weight), pull.value(points + field, pair.fixed_weight)
-    return Transform(alignment.matrix, field, back, pair.grid, similarity, before, after)
+    before, after = (pull.value(at, combined_weight(pair, at)) for at in (points, points + field))
+    progress.done(0.85, "inverting the field")
+    field, grid = fade_beyond(field, pair.grid)
+    back = inverse(field)
+    return Transform(alignment.matrix, field, back, grid, similarity, before, after)
 
 
 def _pair(

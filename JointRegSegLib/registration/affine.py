@@ -1,4 +1,4 @@
-"""Affine alignment: many starts on coarse grids, gradient ascent of local correlation, the best one refined.
+"""Gradient ascent of local correlation over affine maps.
 
 A candidate is a 4x4 matrix from target to atlas points, LPS mm. Steps are taken in the Lie algebra of the affine
 group around the target's centre, so a rigid stage stays rigid.
@@ -6,7 +6,6 @@ group around the target's centre, so a rigid stage stays rigid.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,14 +18,12 @@ from JointRegSegLib.fields import affine_positions, sample, shape_of
 from JointRegSegLib.losses import FixedMoments, image_gradient, lncc, lncc_force
 
 from .scan import Scan
-from .starts import Start, all_starts
 
 Matrix = NDArray[np.float64]
 
 WINDOW = 5
 _BETAS = (0.8, 0.95)
 _LEAST_OVERLAP = 0.3
-_FINALISTS = 3
 
 
 @dataclass(frozen=True)
@@ -37,51 +34,6 @@ class Stage:
     longest: float
     shortest: float
     rigid: bool
-
-
-@dataclass(frozen=True)
-class Alignment:
-    """The best affine: target points to atlas points (LPS mm), which start led to it, its local correlation."""
-
-    matrix: Matrix
-    start: str
-    score: float
-
-
-def align(
-    target: Scan, atlas: Scan, on_step: Callable[[float], None] = lambda done: None, given: Start | None = None
-) -> Alignment:
-    """The affine that best matches two scans, from many starts, or from the one that is given.
-
-    All starts are scored on a coarse grid; the best few that differ are improved there, first rigid, then affine;
-    the winner is refined on a grid of half the voxel size.
-
-    Args:
-        target, atlas: the scans.
-        on_step: told the share of the work done, 0 to 1; may raise to stop.
-        given: the only start, or None to search.
-    """
-    mm = coarse_spacing(target)
-    target, atlas = target.at_spacing(mm / 2), atlas.at_spacing(mm / 2)
-    coarse = AffineProblem(target, atlas, mm)
-    starts = all_starts(coarse.target, coarse.atlas) if given is None else [given]
-    ranked = sorted(starts, key=lambda start: -coarse.score(start.matrix))
-    found = []
-    for index, start in enumerate(ranked[:_FINALISTS]):
-        on_step(0.1 + 0.6 * index / _FINALISTS)
-        matrix = coarse.ascend(start.matrix, Stage(24, 1.0 * mm, 0.1 * mm, rigid=True))
-        matrix = coarse.ascend(matrix, Stage(24, 0.5 * mm, 0.05 * mm, rigid=False))
-        found.append(Alignment(matrix, start.name, coarse.score(matrix)))
-    best = max(found, key=lambda alignment: alignment.score)
-    on_step(0.7)
-    fine = AffineProblem(target, atlas, mm / 2)
-    matrix = fine.ascend(best.matrix, Stage(30, 0.25 * mm, 0.02 * mm, rigid=False))
-    return Alignment(matrix, best.start, fine.score(matrix))
-
-
-def coarse_spacing(target: Scan) -> float:
-    """Voxel size in mm of the search, from the size of the body: 8 mm for a head or a trunk, less for a crop."""
-    return float(np.clip(np.linalg.norm(target.centre_and_spread()[1]) / 9.0, 2.0 * min(target.grid.spacing), 8.0))
 
 
 class AffineProblem:

@@ -17,7 +17,7 @@ from JointRegSegLib.fields import Shape, inverse, resize_field, shape_of
 from JointRegSegLib.job import Similarity
 from JointRegSegLib.volumes.grid import Grid
 
-from .descent import descend, fade_out
+from .descent import descend
 from .pair import Pair
 from .presets import Level, Preset
 from .scan import coarser_shape
@@ -42,7 +42,7 @@ def register(
         on_step: told the share of the work done, 0 to 1, before each iteration; may raise to stop.
         start: displacement to begin with, on any grid that spans the same box; zero where None.
 
-    Returns: u (1, 3, D, H, W) in voxels of the working grid, `warped(p) = moving(p + u(p))`, zero at the border.
+    Returns: u (1, 3, D, H, W) in voxels of the working grid, `warped(p) = moving(p + u(p))`.
     """
     levels = usable_levels(pair.grid, preset)
     tick = _work_clock(pair.grid, levels, on_step)
@@ -60,8 +60,7 @@ def register(
         field = improve(field, here)
         if back is not None:
             field = (field + back) / 2
-    field = pair.fixed.new_zeros(1, 3, *pair.grid.shape) if field is None else resize_field(field, pair.grid.shape)
-    return fade_out(field, pair.margin)
+    return pair.fixed.new_zeros(1, 3, *pair.grid.shape) if field is None else resize_field(field, pair.grid.shape)
 
 
 def usable_levels(grid: Grid, preset: Preset) -> list[Level]:

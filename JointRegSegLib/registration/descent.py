@@ -18,6 +18,9 @@ _FULL_STEP_SHARE = 0.01
 
 _COUNTED_EVERY = 7
 
+_LEAST_FORCE = 1e-3
+"""Weaker forces, for images scaled to [0, 1], are not blown up to full steps: there is nothing left to gain."""
+
 
 def descend(field: Tensor, pull: Pull, pair: Pair, steps: int, preset: Preset, on_step: Callable[[], None]) -> Tensor:
     """The field (1, 3, D, H, W) after some iterations of force, smoothing and composition."""
@@ -26,7 +29,7 @@ def descend(field: Tensor, pull: Pull, pair: Pair, steps: int, preset: Preset, o
     for _ in range(steps):
         on_step()
         positions = points + field
-        update = pull.force(positions, _weight(pair, positions))
+        update = pull.force(positions, combined_weight(pair, positions))
         for width in preset.smooth_update:
             update = box_mean(update, width)
         carried = _capped(update).add_(carried, alpha=preset.momentum)
@@ -36,7 +39,8 @@ def descend(field: Tensor, pull: Pull, pair: Pair, steps: int, preset: Preset, o
     return field
 
 
-def _weight(pair: Pair, positions: Tensor) -> Tensor | None:
+def combined_weight(pair: Pair, positions: Tensor) -> Tensor | None:
+    """What of the fixed image may be compared when it is compared at `positions`, or None where everything may."""
     if pair.moving_weight is None:
         return pair.fixed_weight
     weight = sample(pair.moving_weight, positions, padding="zeros")
@@ -48,23 +52,11 @@ def _capped(update: Tensor) -> Tensor:
     length = update.square().sum(1, keepdim=True).sqrt_()
     counted = length.flatten()[::_COUNTED_EVERY]
     rank = max(1, int((1 - _FULL_STEP_SHARE) * counted.numel()))
-    cap = counted.kthvalue(rank).values.clamp_(min=1e-12)
+    cap = counted.kthvalue(rank).values.clamp_(min=_LEAST_FORCE)
     return update.div_(torch.maximum(length, cap))
 
 
 def _scaled(update: Tensor, length: float) -> Tensor:
-    """The update with its longest vector `length` voxels long."""
+    """The update with vectors of at most `length` voxels; one that is short throughout stays short."""
     longest = float(update.square().sum(1).max().sqrt())
-    return update * (length / max(longest, 1e-12))
-
-
-def fade_out(field: Tensor, margin: int) -> Tensor:
-    """The field brought to zero over the outermost `margin` voxels, so that it ends where its grid does."""
-    for axis in (2, 3, 4):
-        n = field.shape[axis]
-        place = torch.arange(n, dtype=field.dtype, device=field.device)
-        ramp = (torch.minimum(place, n - 1 - place) / max(margin, 1)).clamp(0, 1)
-        shape = [1] * 5
-        shape[axis] = n
-        field = field * (ramp * ramp * (3 - 2 * ramp)).view(shape)
-    return field
+    return update * (length / max(longest, 1.0))

@@ -10,7 +10,7 @@ from torch import Tensor
 from JointRegSegLib.fields import Shape
 from JointRegSegLib.volumes.grid import Grid
 
-from .scan import shrink
+from .scan import shrink_weighted
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,6 @@ class Pair:
         fixed, moving: (1, 1, D, H, W), intensities about 0 to 1.
         fixed_weight, moving_weight: 0 where a voxel must not count, or None where all do; same shape.
         grid: the working grid.
-        margin: voxels around the region of interest over which the field falls to zero.
     """
 
     fixed: Tensor
@@ -29,20 +28,19 @@ class Pair:
     fixed_weight: Tensor | None
     moving_weight: Tensor | None
     grid: Grid
-    margin: int = 8
 
     def swapped(self) -> Pair:
         """The pair with fixed and moving exchanged."""
-        return Pair(self.moving, self.fixed, self.moving_weight, self.fixed_weight, self.grid, self.margin)
+        return Pair(self.moving, self.fixed, self.moving_weight, self.fixed_weight, self.grid)
 
     def to(self, device: torch.device) -> Pair:
         """The pair in the memory of a device."""
         weights = [None if w is None else w.to(device) for w in (self.fixed_weight, self.moving_weight)]
-        return Pair(self.fixed.to(device), self.moving.to(device), weights[0], weights[1], self.grid, self.margin)
+        return Pair(self.fixed.to(device), self.moving.to(device), weights[0], weights[1], self.grid)
 
     def at(self, shape: Shape) -> Pair:
         """The pair on fewer voxels."""
-        weights = [None if w is None else shrink(w, shape) for w in (self.fixed_weight, self.moving_weight)]
+        fixed, fixed_weight = shrink_weighted(self.fixed, self.fixed_weight, shape)
+        moving, moving_weight = shrink_weighted(self.moving, self.moving_weight, shape)
         grid = self.grid.resized((shape[2], shape[1], shape[0]))
-        margin = round(self.margin * min(grid.size) / min(self.grid.size))
-        return Pair(shrink(self.fixed, shape), shrink(self.moving, shape), weights[0], weights[1], grid, margin)
+        return Pair(fixed, moving, fixed_weight, moving_weight, grid)

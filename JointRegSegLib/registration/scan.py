@@ -11,6 +11,8 @@ from torch import Tensor
 from JointRegSegLib.fields import gaussian, resize_image
 from JointRegSegLib.volumes.grid import Grid
 
+_LEAST_SHARE = 1e-3
+
 BLUR_PER_FACTOR = 0.35
 """Standard deviation of the blur before shrinking, in voxels per shrink factor."""
 
@@ -40,8 +42,8 @@ class Scan:
     def resized(self, shape: tuple[int, int, int]) -> Scan:
         """The scan on `shape` voxels, smoothed before it is shrunk."""
         grid = self.grid.resized((shape[2], shape[1], shape[0]))
-        weight = None if self.weight is None else shrink(self.weight, shape)
-        return Scan(shrink(self.image, shape), shrink(self.foreground, shape), weight, grid, self.cut)
+        image, weight = shrink_weighted(self.image, self.weight, shape)
+        return Scan(image, shrink(self.foreground, shape), weight, grid, self.cut)
 
     def centre_and_spread(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Centre of the foreground and its standard deviation along x, y, z, both in LPS mm, shape (3,)."""
@@ -69,3 +71,11 @@ def shrink(image: Tensor, shape: tuple[int, int, int]) -> Tensor:
     factors = [(a - 1) / max(b - 1, 1) for a, b in zip(old, shape, strict=True)]
     d, h, w = (BLUR_PER_FACTOR * f if f > 1 else 0.0 for f in factors)
     return resize_image(gaussian(image, (d, h, w)), shape)
+
+
+def shrink_weighted(image: Tensor, weight: Tensor | None, shape: tuple[int, int, int]) -> tuple[Tensor, Tensor | None]:
+    """An image and its weight on fewer voxels; what has no weight does not bleed into what has."""
+    if weight is None:
+        return shrink(image, shape), None
+    share = shrink(weight, shape)
+    return shrink(image * weight, shape) / share.clamp(min=_LEAST_SHARE), share

@@ -23,9 +23,11 @@ class Start:
     matrix: NDArray[np.float64]
 
 
-def all_starts(target: Scan, atlas: Scan) -> list[Start]:
-    """Every start worth scoring."""
-    return [as_placed(), centred(target, atlas), scaled(target, atlas), *slid(target, atlas), *turned(target, atlas)]
+def all_starts(target: Scan, atlas: Scan) -> tuple[list[Start], bool]:
+    """Every start worth scoring, and whether the scans may show different parts of a long body."""
+    slides = slid(target, atlas) if target.cut or atlas.cut else []
+    starts = [as_placed(), centred(target, atlas), scaled(target, atlas), *slides]
+    return (starts, True) if slides else (starts + turned(target, atlas), False)
 
 
 def as_placed() -> Start:

@@ -40,7 +40,7 @@ def pair_on(grid: Grid, target: Scan, atlas: Scan, matrix: NDArray[np.float64]) 
     """Both scans on the working grid, the atlas through the affine (target to atlas, LPS mm)."""
     fixed, fixed_weight = _on(grid, target, np.eye(4))
     moving, moving_weight = _on(grid, atlas, matrix)
-    return Pair(fixed, moving, fixed_weight, moving_weight, grid, MARGIN)
+    return Pair(fixed, moving, fixed_weight, moving_weight, grid)
 
 
 def _on(grid: Grid, scan: Scan, matrix: NDArray[np.float64]) -> tuple[Tensor, Tensor | None]:
