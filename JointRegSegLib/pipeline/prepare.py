@@ -62,13 +62,12 @@ def prepare(request: Request, progress: Progress) -> tuple[Inputs, Scan, Scan]:
     progress.done(0.2)
     labels = _labels_on(read_label_map(chosen.labels, chosen.table), atlas.grid, chosen.labels, progress)
     progress.done(0.4)
-    atlas_scan = _scan(atlas, find_foreground(atlas), chosen.mask)
+    atlas_scan, _ = _scan(atlas, chosen.mask)
     progress.done(0.6)
     target_file = read_volume(request.target)
     target = _ordered(target_file)
     progress.done(0.8)
-    found = find_foreground(target)
-    target_scan = _scan(target, found, request.target_mask)
+    target_scan, found = _scan(target, request.target_mask)
     inputs = Inputs(target, atlas, labels, found.mask, target_file.grid, atlas_file.grid)
     return inputs, target_scan, atlas_scan
 
@@ -97,14 +96,26 @@ def _labels_on(labels: LabelMap, grid: Grid, path: Path, progress: Progress) -> 
     return resample_labels_to(labels, grid)
 
 
-def _scan(volume: Volume, found: Foreground, mask: Path | None) -> Scan:
+def _scan(volume: Volume, mask_path: Path | None) -> tuple[Scan, Foreground]:
+    mask = None if mask_path is None else _mask(mask_path, volume.grid)
+    if mask is not None:
+        # What must not be compared, metal say, must not decide what is body and what is bright either.
+        compared = volume.array[mask]
+        low, high = float(compared.min()), float(compared.max())
+        if low == high:
+            raise JobError(
+                Code.IMAGE_EMPTY,
+                f"All voxels that the mask {mask_path} leaves to compare are {low:g}.",
+                "Mark the voxels to compare with 1, those to leave out with 0.",
+            )
+        volume = Volume(np.clip(volume.array, low, high), volume.grid)
+    found = find_foreground(volume)
     image = _tensor(scaled_intensities(volume, found))
-    return Scan(image, _tensor(found.mask), _weight(mask, volume.grid), volume.grid, found.cut)
+    weight = None if mask is None else _tensor(mask)
+    return Scan(image, _tensor(found.mask), weight, volume.grid, found.cut), found
 
 
-def _weight(path: Path | None, grid: Grid) -> Tensor | None:
-    if path is None:
-        return None
+def _mask(path: Path, grid: Grid) -> NDArray[np.bool_]:
     mask = resample_volume_to(read_mask(path), grid).array
     if not mask.any():
         raise JobError(
@@ -112,7 +123,7 @@ def _weight(path: Path | None, grid: Grid) -> Tensor | None:
             f"The mask {path} does not touch its image.",
             "Choose a mask in the same space as the image; voxels above 0 are compared.",
         )
-    return _tensor(mask)
+    return mask
 
 
 def _tensor(array: NDArray[np.generic]) -> Tensor:

@@ -15,7 +15,7 @@ import SimpleITK as sitk
 import torch
 
 from JointRegSegLib.job import Code, Device
-from JointRegSegLib.phantom import PhantomFiles
+from JointRegSegLib.phantom import PhantomFiles, write_pair
 from JointRegSegLib.pipeline import write
 from JointRegSegLib.volumes import Grid, read_label_map, read_volume
 from Testing.engine.pipeline_cases import refused, request_for, run_quietly
@@ -153,6 +153,16 @@ def test_masks_that_cannot_be_used(files: PhantomFiles, tmp_path: Path, role: st
     refused(request_for(files, tmp_path / "out", **{role: tmp_path / "none.nii"}), Code.FILE_MISSING, "none.nii")
 
 
+def test_a_mask_that_leaves_nothing_to_see(files: PhantomFiles, tmp_path: Path) -> None:
+    """The mask marks what to leave out instead of what to compare: the padding is all that remains."""
+    padded = _like(
+        files.target, lambda a: np.where(np.arange(a.shape[0])[:, None, None] < 3, 0, a), tmp_path / "t.nrrd"
+    )
+    scan = read_volume(padded)
+    mask = save(tmp_path / "mask.nii.gz", (np.indices(scan.grid.shape)[0] < 3).astype(np.uint8), scan.grid)
+    refused(request_for(files, tmp_path / "out", target=padded, target_mask=mask), Code.IMAGE_EMPTY, mask, "are 0")
+
+
 def test_starts_that_cannot_be_used(files: PhantomFiles, tmp_path: Path) -> None:
     singular, curved = tmp_path / "flat.tfm", tmp_path / "curved.tfm"
     sitk.WriteTransform(sitk.BSplineTransform(3), str(curved))
@@ -168,8 +178,9 @@ def test_starts_that_cannot_be_used(files: PhantomFiles, tmp_path: Path) -> None
         refused(request_for(files, tmp_path / "out", start=str(start)), code, words)
 
 
-def test_an_atlas_that_ends_up_beside_the_target(files: PhantomFiles, tmp_path: Path) -> None:
+def test_an_atlas_that_ends_up_beside_the_target(tmp_path: Path) -> None:
     """The scans stay where a start transform 200 mm off puts them: no structure lies in the target."""
+    files = write_pair(tmp_path, size=24)
     far = sitk.TranslationTransform(3, (200.0, 0.0, 0.0))
     sitk.WriteTransform(far, str(tmp_path / "far.tfm"))
     request = request_for(files, tmp_path / "out", start=str(tmp_path / "far.tfm"))
