@@ -32,8 +32,10 @@ def sample(image: Tensor, positions: Tensor, mode: str = "bilinear", padding: st
 
     Returns: (B, C, D', H', W').
     """
-    axes = [positions[:, i] * (2.0 / max(n - 1, 1)) - 1.0 for i, n in enumerate(shape_of(image))]
-    return _grid_sample(image, torch.stack(axes[::-1], -1), mode, padding)
+    grid = positions.new_empty(positions.shape[0], *positions.shape[2:], 3)
+    for i, n in enumerate(shape_of(image)):
+        grid[..., 2 - i] = positions[:, i] * (2.0 / max(n - 1, 1)) - 1.0
+    return _grid_sample(image, grid, mode, padding)
 
 
 def _grid_sample(image: Tensor, grid: Tensor, mode: str, padding: str) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -12,9 +13,12 @@ _AXES = (2, 3, 4)
 
 def box_mean(x: Tensor, width: int) -> Tensor:
     """Mean over a cube of odd `width`, zero beyond the edges; cost grows with the logarithm of `width`."""
-    for axis in _AXES:
-        x = _window_sum(x, axis, width)
-    return x.mul_(1.0 / width**3)
+    channels = []
+    for channel in x.split(1, 1):  # one after the other needs a third of the memory
+        for axis in _AXES:
+            channel = _window_sum(channel, axis, width)
+        channels.append(channel * (1.0 / width**3))
+    return torch.cat(channels, 1) if len(channels) > 1 else channels[0]
 
 
 def binomial(x: Tensor) -> Tensor:

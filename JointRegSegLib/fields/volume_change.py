@@ -8,6 +8,7 @@ from torch import Tensor
 from .jacobian import jacobian_determinant
 
 _LEAST = 0.05
+_SLAB = 16
 
 
 def even_volumes(field: Tensor, strength: float) -> Tensor:
@@ -20,5 +21,20 @@ def even_volumes(field: Tensor, strength: float) -> Tensor:
         field: (1, 3, D, H, W) in voxels.
         strength: length of the step, below 2/3 to be stable.
     """
-    log_j = jacobian_determinant(field)[0, 0].clamp_(min=_LEAST).log_()
-    return field + torch.stack(torch.gradient(log_j))[None].mul_(strength)
+    log_j = _log_jacobian(field)
+    moved = field.clone()
+    for axis in range(3):
+        moved[0, axis].add_(torch.gradient(log_j, dim=axis)[0], alpha=strength)
+    return moved
+
+
+def _log_jacobian(field: Tensor) -> Tensor:
+    """Logarithm of the determinant, (D, H, W), slab by slab: its nine derivatives fit in the cache, not in memory."""
+    depth = field.shape[2]
+    parts = []
+    for start in range(0, depth, _SLAB):
+        end = min(start + _SLAB, depth)
+        first, last = max(start - 1, 0), min(end + 1, depth)
+        part = jacobian_determinant(field[:, :, first:last])[0, 0]
+        parts.append(part[start - first : start - first + end - start].clamp(min=_LEAST).log_())
+    return torch.cat(parts)

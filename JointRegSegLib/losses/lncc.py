@@ -69,7 +69,7 @@ def _windows(
     """Share of counted voxels, mean and variance of F, mean and variance of M, covariance, window by window."""
     fixed, width = moments.fixed, moments.width
     if weight is None:
-        mean_m, square, product = box_mean(torch.cat([warped, warped * warped, warped * fixed], 1), width).split(1, 1)
+        mean_m, square, product = (box_mean(x, width) for x in (warped, warped * warped, warped * fixed))
         mean_f, var_f, share = moments.mean, moments.variance, None
     else:
         m, f = warped * weight, fixed * weight

@@ -15,6 +15,7 @@ from ..fields import displacement_lps, identity, inverse, shape_of
 from ..job import Request, Similarity
 from ..job.request import START_AS_PLACED, START_AUTO
 from ..registration import (
+    MARGIN,
     PRESETS,
     Alignment,
     Pair,
@@ -96,7 +97,7 @@ def register_step(
     points = identity(shape_of(field), field)
     before, after = (pull.value(at, combined_weight(pair, at)) for at in (points, points + field))
     progress.done(0.85, "inverting the field")
-    field, grid = fade_beyond(field, pair.grid)
+    field, grid = fade_beyond(field, pair.grid, MARGIN)
     back = inverse(field)
     return Transform(alignment.matrix, field, back, grid, similarity, before, after)
 

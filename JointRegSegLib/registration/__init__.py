@@ -10,9 +10,10 @@ from .scan import Scan
 from .search import Alignment, align
 from .similarity import pull_of
 from .starts import Start, as_placed
-from .working import pair_on, working_grid
+from .working import MARGIN, pair_on, working_grid
 
 __all__ = [
+    "MARGIN",
     "PRESETS",
     "Alignment",
     "Pair",

@@ -10,27 +10,28 @@ from torch import Tensor
 
 from JointRegSegLib.volumes.grid import Grid
 
-_WIDTH_PER_VOXEL = 3.0
+_WIDTH_PER_VOXEL = 2.2
 _LEAST_WIDTH = 4
 
 
-def fade_beyond(field: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
-    """The field on a larger grid, continued beyond its own and falling smoothly to zero there.
+def fade_beyond(field: Tensor, grid: Grid, margin: int) -> tuple[Tensor, Grid]:
+    """The field on a larger grid, falling smoothly to zero over its margin and beyond.
 
     The rim is wide enough for the displacements at the border to end without folding.
 
     Args:
         field: (1, 3, D, H, W) in voxels of `grid`.
+        margin: outermost voxels of `grid` that hold nothing of interest, where the fall may begin.
 
     Returns: the same on the larger grid, zero on its outermost voxels.
     """
-    widths = [_rim(field, axis) for axis in (2, 3, 4)]
+    widths = [_rim(field, axis, margin) for axis in (2, 3, 4)]
     d, h, w = widths
     padded = F.pad(field, (w, w, h, h, d, d), mode="replicate")
     for axis, width in zip((2, 3, 4), widths, strict=True):
         n = padded.shape[axis]
         place = torch.arange(n, dtype=field.dtype, device=field.device)
-        ramp = (torch.minimum(place, n - 1 - place) / width).clamp_(0, 1)
+        ramp = (torch.minimum(place, n - 1 - place) / (width + margin)).clamp_(0, 1)
         shape = [1] * 5
         shape[axis] = n
         padded *= (ramp * ramp * (3 - 2 * ramp)).view(shape)
@@ -38,7 +39,7 @@ def fade_beyond(field: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
     return padded, grid.box((-w, -h, -d), size)
 
 
-def _rim(field: Tensor, axis: int) -> int:
-    """Voxels over which the largest displacement at the two faces of an axis can end."""
+def _rim(field: Tensor, axis: int, margin: int) -> int:
+    """Voxels to add over which, with the margin, the largest displacement at an axis's two faces can end."""
     faces = torch.cat([field.select(axis, 0).flatten(2), field.select(axis, field.shape[axis] - 1).flatten(2)], 2)
-    return max(_LEAST_WIDTH, math.ceil(_WIDTH_PER_VOXEL * float(faces.square().sum(1).max().sqrt())))
+    return max(_LEAST_WIDTH, math.ceil(_WIDTH_PER_VOXEL * float(faces.square().sum(1).max().sqrt())) - margin)

@@ -49,8 +49,15 @@ def _levels(coarse: int, half: int, full: int) -> tuple[Level, ...]:
     return Level(8, coarse), Level(4, coarse), Level(2, half), Level(1, full, both_ways=False)
 
 
+_DENSE = (Level(8, 20), Level(5.6, 20), Level(4, 20), Level(2.8, 20), Level(2, 20), Level(1.4, 12))
+
 PRESETS = {
     Quality.FAST: Preset(_levels(20, 12, 2), most_voxels=8e6),
     Quality.NORMAL: Preset(_levels(30, 20, 10)),
-    Quality.ACCURATE: Preset(_levels(50, 30, 20), most_voxels=32e6),
+    Quality.ACCURATE: Preset(
+        (*_DENSE, Level(1, 6), Level(1, 8, both_ways=False)),
+        windows=(3, 5, 9),
+        even_volumes=0.4,
+        most_voxels=32e6,
+    ),
 }

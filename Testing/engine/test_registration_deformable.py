@@ -86,7 +86,7 @@ def test_a_field_ends_beyond_its_grid() -> None:
     """Large displacements at the border are continued outside it and end there, without folding."""
     own = smooth_field((24, 30, 26), 4.0, 4.0, dtype=torch.float32) + 3.0
     grid = Grid((26, 30, 24), (1.0, 2.0, 1.5), (5.0, 6.0, 7.0))
-    field, larger = fade_beyond(own, grid)
+    field, larger = fade_beyond(own, grid, 0)
     start = [round(float(v)) for v in larger.to_index(grid.origin)]
     inside = field[:, :, start[2] : start[2] + 24, start[1] : start[1] + 30, start[0] : start[0] + 26]
     assert torch.equal(inside, own)
@@ -102,7 +102,7 @@ def test_nothing_folds_even_where_the_affine_was_wrong(similarity: Similarity) -
     target, atlas = phantom_scans()
     field = register(pair_on(working_grid(target, 1e6), target, atlas, np.eye(4)), FAST, similarity)
     assert largest(field) > 3.0
-    assert jacobian_determinant(fade_beyond(field, Grid(tuple(field.shape[:1:-1])))[0]).min() > 0.0
+    assert jacobian_determinant(fade_beyond(field, Grid(tuple(field.shape[:1:-1])), 0)[0]).min() > 0.0
 
 
 @pytest.mark.parametrize("similarity", [Similarity.LNCC, Similarity.MSE])
