@@ -159,4 +159,6 @@ def test_a_target_turned_and_moved_in_space_gets_the_same_labels(
     write_volume(tmp_path / "turned.nii.gz", target.array, grid)
     found = run_quietly(request_for(files, tmp_path / "out", target=tmp_path / "turned.nii.gz"))
     labels, expected = (read_label_map(run.result.path(LABELS)).array for run in (found, told))
-    assert mean_dice(labels, expected) > 0.9
+    truth = read_label_map(files.target_labels).array
+    assert mean_dice(labels, expected) > 0.85
+    assert mean_dice(labels, truth) > mean_dice(expected, truth) - 0.03
