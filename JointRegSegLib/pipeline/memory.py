@@ -2,9 +2,9 @@
 
 The constants are fitted to peaks of whole runs (Linux, PyTorch 2.13 for the CPU, glibc keeping freed memory as in the
 worker): scans of 0.1 to 5.8 million voxels, working grids of 0.1 to 4.4 million. Beside the base and 20 B for each
-input voxel, a working voxel took 257 to 259 B with local correlation, about 200 with mean squares or mutual
-information, 340 with MIND, and 438 with local correlation where voxels are left out. Without a deformable stage to
-speak of, an input voxel took 62 B.
+input voxel, a working voxel took 219 to 223 B with local correlation, 180 with mean squares, 276 with MIND, and where
+voxels are left out 288 with local correlation and 338 with MIND. Without a deformable stage to speak of, an input
+voxel took 61 B.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from .progress import Progress
 BASE = 355e6
 WHILE_DEFORMING = 20.0
 WITH_FIELDS = 65.0
-PER_WORKING_VOXEL = 265.0
-PER_WORKING_VOXEL_COSTLY = 440.0
+PER_WORKING_VOXEL = 230.0
+PER_WORKING_VOXEL_COSTLY = 345.0
 _SHARE_OF_FREE = 0.8
 _LEAST_VOXELS = 20e3
 

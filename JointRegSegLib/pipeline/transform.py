@@ -19,6 +19,7 @@ from ..registration import (
     PRESETS,
     Alignment,
     Pair,
+    Preset,
     Scan,
     Start,
     align,
@@ -93,13 +94,22 @@ def register_step(
     pair, similarity = _pair(request.similarity, budget, preset.most_voxels, target, atlas, alignment, progress)
     pair = pair.to(device)
     field = register(pair, preset, similarity, lambda done: progress.done(0.85 * done))
-    pull = pull_of(similarity, pair.fixed, pair.moving, preset.windows)
-    points = identity(shape_of(field), field)
-    before, after = (pull.value(at, combined_weight(pair, at)) for at in (points, points + field))
+    before, after = _values(pair, similarity, preset, field)
     progress.done(0.85, "inverting the field")
-    field, grid = fade_beyond(field, pair.grid, MARGIN)
+    grid = pair.grid
+    del pair  # the inverse needs its memory
+    field, grid = fade_beyond(field, grid, MARGIN)
     back = inverse(field)
     return Transform(alignment.matrix, field, back, grid, similarity, before, after)
+
+
+def _values(pair: Pair, similarity: Similarity, preset: Preset, field: Tensor) -> tuple[float, float]:
+    """The similarity before and after the deformation."""
+    pull = pull_of(similarity, pair.fixed, pair.moving, preset.windows)
+    points = identity(shape_of(field), field)
+    before = pull.value(points, combined_weight(pair, points))
+    points += field
+    return before, pull.value(points, combined_weight(pair, points))
 
 
 def _pair(
