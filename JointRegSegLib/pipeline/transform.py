@@ -39,6 +39,11 @@ from .progress import Progress
 Matrix = NDArray[np.floating[Any]]
 
 
+_INVERSE_ITERATIONS = 40
+_INVERSE_TOLERANCE = 0.2
+"""Voxels at the 99.9th percentile; what is left of it is corrected on the written fields (`fit_inverse`)."""
+
+
 @dataclass(frozen=True)
 class Transform:
     """The map from target to atlas: an affine after a residual displacement on the working grid, and its inverse.
@@ -99,7 +104,7 @@ def register_step(
     grid = pair.grid
     del pair  # the inverse needs its memory
     field, grid = fade_beyond(field, grid, MARGIN)
-    back = inverse(field)
+    back = inverse(field, _INVERSE_ITERATIONS, _INVERSE_TOLERANCE)
     return Transform(alignment.matrix, field, back, grid, similarity, before, after)
 
 
