@@ -11,14 +11,14 @@ from torch import Tensor
 from JointRegSegLib.volumes.grid import Grid
 
 _WIDTH_PER_VOXEL = 2.2
-_LEAST_WIDTH = 4
+_LEAST_WIDTH, _USUAL_WIDTH = 4, 24
 
 
 def fade_beyond(field: Tensor, grid: Grid, margin: int) -> tuple[Tensor, Grid]:
     """The field on a larger grid, falling smoothly to zero over its margin and beyond.
 
-    The rim is wide enough for the displacements at the border to end without folding, up to a sixth of the grid:
-    scans that show different parts of a body may need more, and fold beyond the target then.
+    The rim is wide enough for the displacements at the border to end without folding, up to 24 voxels or a sixth of
+    the grid: scans that show different parts of a body may need more, and fold beyond the target then.
 
     Args:
         field: (1, 3, D, H, W) in voxels of `grid`.
@@ -44,4 +44,4 @@ def _rim(field: Tensor, axis: int, margin: int) -> int:
     """Voxels to add over which, with the margin, the largest displacement at an axis's two faces can end."""
     faces = torch.cat([field.select(axis, 0).flatten(2), field.select(axis, field.shape[axis] - 1).flatten(2)], 2)
     wanted = math.ceil(_WIDTH_PER_VOXEL * float(faces.square().sum(1).max().sqrt())) - margin
-    return max(_LEAST_WIDTH, min(wanted, field.shape[axis] // 6))
+    return max(_LEAST_WIDTH, min(wanted, max(field.shape[axis] // 6, _USUAL_WIDTH)))

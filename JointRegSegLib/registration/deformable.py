@@ -22,6 +22,7 @@ from .pair import Pair
 from .presets import Level, Preset
 from .scan import coarser_shape
 from .similarity import pull_of
+from .unfold import unfold
 
 LEAST_SIDE = 8
 
@@ -60,7 +61,9 @@ def register(
         field = improve(field, here)
         if back is not None:
             field = (field + back) / 2
-    return pair.fixed.new_zeros(1, 3, *pair.grid.shape) if field is None else resize_field(field, pair.grid.shape)
+    return (
+        pair.fixed.new_zeros(1, 3, *pair.grid.shape) if field is None else unfold(resize_field(field, pair.grid.shape))
+    )
 
 
 def usable_levels(grid: Grid, preset: Preset) -> list[Level]:

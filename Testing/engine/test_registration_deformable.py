@@ -14,6 +14,7 @@ from JointRegSegLib.job import Quality, Similarity
 from JointRegSegLib.losses import FixedMoments, lncc, mean_squares, mind_features, mutual_information
 from JointRegSegLib.registration import PRESETS, Pair, fade_beyond, pair_on, register, working_grid
 from JointRegSegLib.registration.deformable import LEAST_SIDE, level_shape, usable_levels
+from JointRegSegLib.registration.unfold import unfold
 from JointRegSegLib.volumes import Grid
 from Testing.engine.registration_cases import known_pair, labelled_phantom, phantom_scans
 from Testing.engine.tensor_cases import inner, largest, smooth_field, texture
@@ -80,6 +81,21 @@ def test_what_is_alike_stays(similarity: Similarity) -> None:
     assert _lengths(field).mean() < 0.2
     air = torch.zeros_like(pair.fixed)
     assert largest(register(replace(pair, fixed=air, moving=air), FAST, similarity)) == 0.0
+
+
+def test_a_fold_is_mended_where_it_is() -> None:
+    """A crease of a few voxels goes; far from it not a bit changes, and a sound field is left alone."""
+    field = smooth_field((24, 24, 24), 1.0, 4.0, dtype=torch.float32)
+    assert torch.equal(unfold(field), field)
+    creased = field.clone()
+    creased[:, 0, 11] += 2.5
+    creased[:, 0, 12] -= 2.5
+    assert jacobian_determinant(creased).min() < 0.0
+    mended = unfold(creased)
+    assert jacobian_determinant(mended).min() >= 0.05
+    spot = torch.zeros_like(field)
+    spot[:, 0, 11, 12, 12], spot[:, 0, 12, 12, 12] = 3.0, -3.0
+    assert torch.equal(unfold(field + spot)[..., :4], field[..., :4])
 
 
 def test_a_field_ends_beyond_its_grid() -> None:
