@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 # What decides our figures. The panel, the documents and these scripts may change without making them out of date.
-ROOMS = ("job", "volumes", "fields", "losses", "metrics", "registration", "fusion", "pipeline")
+ROOMS = ("job", "volumes", "fields", "losses", "metrics", "registration", "pipeline")
 
 
 def engine_code(library: Path = ROOT / "JointRegSegLib") -> str:
