@@ -99,6 +99,12 @@ def this_system() -> FileSystem:
     return Windows() if os.name == "nt" else Posix()
 
 
+def replace_file(new: Path, old: Path) -> None:
+    """Put the file `new` in the place of `old`, which need not exist, at once; `OSError` where that fails."""
+    system = Windows(rename=os.replace) if os.name == "nt" else Posix(rename=os.replace)
+    system.rename(new, old)
+
+
 def long_path(path: str) -> str:
     r"""A Windows path in the \\?\ form, which the 260-character limit does not hold for."""
     if path.startswith("\\\\?\\"):

@@ -1,0 +1,131 @@
+"""The scans of a training set: which there are, which are labelled, and what each is for."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+
+from ..job import Code, JobError
+
+ENDINGS = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
+VALIDATING = 2
+"""Without a column `split`, so many of the last subjects by id validate."""
+
+_LABELS = "_labels"
+_COLUMNS = {"image", "label", "split"}
+
+
+class Split(str, Enum):
+    """What a subject is for."""
+
+    TRAIN = "train"
+    VALIDATE = "val"
+    TEST = "test"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One scan of a training set.
+
+    Attributes:
+        id: unique in the set; orders it.
+        image: the scan's file.
+        label: its label map, or None where nobody labelled it or the labels are hidden.
+        split: what the scan is for.
+    """
+
+    id: str
+    image: Path
+    label: Path | None
+    split: Split = Split.TRAIN
+
+
+def read_subjects(source: Path) -> tuple[Subject, ...]:
+    """The subjects of a CSV or a folder, sorted by id.
+
+    A CSV has the columns `image`, `label` (may be empty) and `split` (train, val or test; may be absent), with paths
+    relative to its folder. In a folder `X_labels` lies beside `X` or `X_<anything>`; other images are unlabelled.
+    Where no split is given the last two subjects by id validate and the others train.
+
+    Raises `JobError`: FILE_MISSING; DATA_INVALID with the line or the file that cannot be used.
+    """
+    source = Path(source)
+    if not source.exists():
+        raise JobError(Code.FILE_MISSING, f"There is no {source}.", "Check the path.")
+    found = _from_folder(source) if source.is_dir() else _from_csv(source)
+    if len(found) <= VALIDATING:
+        raise data_invalid(source, f"it has {len(found)} scans", f"Give at least {VALIDATING + 1}.")
+    return found
+
+
+def data_invalid(source: Path, what: str, advice: str) -> JobError:
+    """The error for a training set that cannot be used."""
+    return JobError(Code.DATA_INVALID, f"The training data in {source} cannot be used: {what}.", advice)
+
+
+def _from_csv(path: Path) -> tuple[Subject, ...]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            rows = [{key: (row[key] or "").strip() for key in _COLUMNS & set(row)} for row in reader]
+            missing = {"image", "label"} - set(reader.fieldnames or ())
+    except (OSError, UnicodeDecodeError, csv.Error) as problem:
+        raise data_invalid(path, f"it is no CSV ({problem})", "Save it as UTF-8 text with commas.") from problem
+    if missing:
+        raise data_invalid(path, f"the column {min(missing)} is missing", "Its first line is image,label,split.")
+    found = [_from_row(path, line, row) for line, row in enumerate(rows, 2)]
+    names = [subject.id for subject in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise data_invalid(path, f"the image {name} occurs twice", "Name each image once.")
+    found.sort(key=lambda subject: subject.id)
+    return tuple(found) if any(row.get("split") for row in rows) else _split(found)
+
+
+def _from_row(path: Path, line: int, row: dict[str, str]) -> Subject:
+    if not row["image"]:
+        raise data_invalid(path, f"line {line} names no image", "Give the path of a scan.")
+    try:
+        split = Split(row.get("split") or Split.TRAIN)
+    except ValueError:
+        raise data_invalid(path, f"line {line} has the split {row['split']}", "Say train, val or test.") from None
+    image = path.parent / row["image"]
+    label = path.parent / row["label"] if row["label"] else None
+    for file in (image, label):
+        if file is not None and not file.exists():
+            raise data_invalid(path, f"line {line} names {file}, which does not exist", "Check the path.")
+    return Subject(_stem(row["image"]), image, label, split)
+
+
+def _from_folder(folder: Path) -> tuple[Subject, ...]:
+    files = {_stem(file.name): file for file in sorted(folder.iterdir()) if _stem(file.name) != file.name}
+    labels = {name.removesuffix(_LABELS): file for name, file in files.items() if name.endswith(_LABELS)}
+    found: dict[str, Subject] = {}
+    for name, file in files.items():
+        if name.endswith(_LABELS):
+            continue
+        # The longest name decides, so that 1_2_mr belongs to 1_2_labels and not to 1_labels.
+        owner = max((n for n in labels if name == n or name.startswith(f"{n}_")), key=len, default=name)
+        if owner in found:
+            raise data_invalid(
+                folder, f"{file.name} and {found[owner].image.name} share labels", "Leave one scan for each label map."
+            )
+        found[owner] = Subject(owner, file, labels.get(owner))
+    if alone := sorted(labels.keys() - found.keys()):
+        raise data_invalid(
+            folder, f"{labels[alone[0]].name} has no scan beside it", f"Name the scan {alone[0]} as its labels are."
+        )
+    return _split([found[name] for name in sorted(found)])
+
+
+def _split(subjects: Iterable[Subject]) -> tuple[Subject, ...]:
+    ordered = tuple(subjects)
+    return ordered[:-VALIDATING] + tuple(replace(s, split=Split.VALIDATE) for s in ordered[-VALIDATING:])
+
+
+def _stem(name: str) -> str:
+    """The name without the ending of an image file."""
+    return next((name[: -len(ending)] for ending in ENDINGS if name.lower().endswith(ending)), name)
