@@ -49,21 +49,21 @@ def lncc(moments: FixedMoments, warped: Tensor, weight: Tensor | None = None) ->
         warped: (1, 1, D, H, W).
         weight: (1, 1, D, H, W), 0 where a voxel must not count.
     """
-    _, _, var_f, _, var_m, cov = _windows(moments, warped, weight)
+    _, _, var_f, _, var_m, cov = window_moments(moments, warped, weight)
     contrast = var_f.sqrt() if weight is None else var_f.sqrt() * weight
     return (cov * cov / (var_f * var_m + EPSILON**2) * contrast).sum() / contrast.sum().clamp(min=1e-6)
 
 
 def lncc_force(moments: FixedMoments, warped: Tensor, weight: Tensor | None = None) -> Tensor:
     """Derivative of the squared correlation by the warped intensity, taken at each window's centre, (1, 1, D, H, W)."""
-    share, mean_f, var_f, mean_m, var_m, cov = _windows(moments, warped, weight)
+    share, mean_f, var_f, mean_m, var_m, cov = window_moments(moments, warped, weight)
     ratio = cov.div_((var_m * var_f).add_(EPSILON**2))
     slope = ratio * var_f
     force = (moments.fixed - mean_f).sub_(slope * (warped - mean_m)).mul_(ratio).mul_(2.0)
     return force if share is None or weight is None else force.mul_(weight).mul_(share > _LEAST_SHARE)
 
 
-def _windows(
+def window_moments(
     moments: FixedMoments, warped: Tensor, weight: Tensor | None
 ) -> tuple[Tensor | None, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Share of counted voxels, mean and variance of F, mean and variance of M, covariance, window by window."""
