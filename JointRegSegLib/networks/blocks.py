@@ -1,0 +1,29 @@
+"""Layers that the networks are built of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import nn
+
+Norm = Callable[[int], nn.Module]
+
+_FLOW_STD = 1e-5
+
+
+def conv_block(
+    inputs: int, outputs: int, stride: int = 1, norm: Norm | None = nn.BatchNorm3d, leak: float = 0.2
+) -> nn.Sequential:
+    """Convolution of width 3, normalisation where one is given, and leaky ReLU (`leak` 0 is plain ReLU)."""
+    layers: list[nn.Module] = [nn.Conv3d(inputs, outputs, 3, stride, padding=1)]
+    if norm is not None:
+        layers.append(norm(outputs))
+    return nn.Sequential(*layers, nn.LeakyReLU(leak, inplace=True))
+
+
+def flow_head(inputs: int) -> nn.Conv3d:
+    """Convolution of width 3 to the components of a field; it begins close to zero, as VoxelMorph's does."""
+    head = nn.Conv3d(inputs, 3, 3, padding=1)
+    nn.init.normal_(head.weight, std=_FLOW_STD)
+    nn.init.zeros_(head.bias)  # type: ignore[arg-type]
+    return head
