@@ -1,0 +1,70 @@
+"""A trained model as one file: weights in safetensors' format, and the card in its header."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from ..job import Code, JobError
+from ..job.filesystem import replace_file
+from .card import KEY, Card, load_card
+
+
+def save_package(path: Path, state: Mapping[str, Tensor], card: Card) -> None:
+    """Write weights and card, whole or not at all; `JobError` OUTPUT_UNWRITABLE."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    card = replace(card, digest=_digest(tensors))
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_bytes(save(tensors, {KEY: card.to_json()}))
+        replace_file(partial, path)
+    except OSError as problem:
+        raise JobError(
+            Code.OUTPUT_UNWRITABLE,
+            f"The model package {path} cannot be written: {problem.strerror or problem}.",
+            "Check its folder's permissions and the space on its disk.",
+        ) from problem
+
+
+def load_package(path: Path) -> tuple[dict[str, Tensor], Card]:
+    """The weights, on the CPU, and the card; `JobError` MODEL_MISSING or MODEL_INVALID."""
+    card = load_card(path)
+    try:
+        tensors = load(path.read_bytes())
+    except (OSError, SafetensorError) as problem:
+        raise _damaged(path) from problem
+    if _digest(tensors) != card.digest:
+        raise _damaged(path)
+    return tensors, card
+
+
+def fit(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    """Give a model the weights of a package; `JobError` MODEL_UNFIT where names or shapes differ."""
+    try:
+        model.load_state_dict(dict(state))
+    except RuntimeError as problem:
+        raise JobError(
+            Code.MODEL_UNFIT,
+            f"The weights in {path} do not fit this model.",
+            "Choose the method and configuration that they were trained with.",
+        ) from problem
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
+
+
+def _damaged(path: Path) -> JobError:
+    return JobError(Code.MODEL_INVALID, f"The model package {path} is damaged.", "Copy or download it again.")

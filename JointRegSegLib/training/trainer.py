@@ -1,0 +1,322 @@
+"""The loop that carries out a strategy, and goes on where a killed run stopped."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from JointRegSegLib.networks.joint import JointModel
+
+from ..job import Code, JobError
+from .checkpoints import Position, read_state, write_state
+from .curves import CurveFile
+from .dataset import Dataset, Report
+from .distributed import Team
+from .phases import Batch, Phase, Strategy, training_only
+from .recomputing import recompute_activations
+from .samplers import Item
+from .schedules import at
+from .seeds import generator, seed_of
+from .terms import Losses
+
+CHECKPOINT = "checkpoint.pt"
+BEST = "best.pt"
+CURVES = "curves.jsonl"
+
+Score = Callable[[JointModel], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class TrainerConfig:
+    """How any strategy is carried out.
+
+    Attributes:
+        seed: of everything random.
+        accumulate: draws whose gradients are averaged before the optimiser moves.
+        amp: compute in bfloat16 where CUDA can; losses stay in float32.
+        checkpoint_activations: compute activations a second time in the backward pass instead of keeping them.
+        validate_every: steps between validations; 0 for never.
+        patience: validations in a row without a better score that end a stage; 0 for never.
+        checkpoint_seconds: between two checkpoints.
+    """
+
+    seed: int = 0
+    accumulate: int = 1
+    amp: bool = False
+    checkpoint_activations: bool = False
+    validate_every: int = 0
+    patience: int = 0
+    checkpoint_seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        if self.accumulate < 1:
+            raise JobError(Code.REQUEST_INVALID, f"accumulate is {self.accumulate}.", "Give a number of 1 or more.")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a call of `Trainer.run` ended: whether training is finished, its steps, seconds and best score so far."""
+
+    finished: bool
+    steps: int
+    seconds: float
+    best: float | None
+
+
+class Trainer:
+    """Trains a model by a strategy.
+
+    Every step's randomness is a function of the seed and the step; with model, optimisers, strategy and position in
+    the checkpoint, a run that was killed anywhere goes on with the very losses of an unbroken one (on the CPU; CUDA
+    adds up some gradients in no fixed order).
+    """
+
+    def __init__(
+        self,
+        model: JointModel,
+        strategy: Strategy,
+        dataset: Dataset,
+        config: TrainerConfig,
+        folder: Path,
+        *,
+        score: Score | None = None,
+        device: torch.device | None = None,
+        team: Team | None = None,
+        report: Report = lambda fraction, message: None,
+    ) -> None:
+        """
+        Args:
+            model: on `device`.
+            strategy: what is done with it.
+            dataset: what the samplers' ids name.
+            config: how.
+            folder: for the checkpoint, the best weights and the curves; goes on with the checkpoint it finds there.
+            score: the model's validation scores, higher is better; their mean decides which weights are best.
+            device: the CPU where None.
+            team: the processes that train together; this one alone where None.
+            report: told the fraction done and a message after each step; what it raises ends the run.
+        """
+        self.model, self.strategy, self.dataset, self.config, self.folder = model, strategy, dataset, config, folder
+        self._score, self._report = score, report
+        self._device, self._team = device or torch.device("cpu"), team or Team()
+        self._groups: dict[str, list[nn.Parameter]] = {str(name): owned for name, owned in model.groups().items()}
+        self._optimisers: dict[str, torch.optim.Adam] = {}
+        self._at = Position()
+        self._curves = CurveFile(folder / CURVES)
+        self._saved = time.monotonic()
+        if config.checkpoint_activations:
+            recompute_activations(model)
+        if self._team.size > 1 and self._device.type == "cuda":
+            nn.SyncBatchNorm.convert_sync_batchnorm(model)
+
+    def run(self, max_minutes: float | None = None) -> Outcome:
+        """Train until the strategy ends, or for about `max_minutes`; the model then holds its best weights.
+
+        Raises:
+            JobError: TRAINING_DIVERGED where a loss or gradient is not finite, with step, term and subjects, the last
+                checkpoint being from before; MODEL_UNFIT, MODEL_INVALID, OUTPUT_UNWRITABLE for the checkpoint.
+        """
+        self._resume()
+        end = float("inf") if max_minutes is None else time.monotonic() + 60.0 * max_minutes
+        while (phase := self.strategy.phase(self._at.phase)) is not None:
+            self._enter(phase)
+            while self._at.phase_step < phase.steps and not self._is_stalled():
+                with training_only(self.model, *phase.groups, reading=phase.reading):
+                    self._step(phase)
+                self._call(phase.after_step, "after", self._at.step)
+                if self.config.validate_every and self._at.step % self.config.validate_every == 0:
+                    self._validate()
+                if self._team.any(time.monotonic() >= end, self._device):
+                    self._save()
+                    return self._outcome(finished=False)
+                if time.monotonic() - self._saved >= self.config.checkpoint_seconds:
+                    self._save()
+            self._call(phase.on_exit, "exit", self._at.phase)
+            self._advance()
+        self._finish()
+        return self._outcome(finished=True)
+
+    def _enter(self, phase: Phase) -> None:
+        stage = phase.stage or phase.name
+        if stage != self._at.stage:
+            self._at.stage, self._at.stage_best, self._at.stalled = stage, None, 0
+        if self._at.phase_step == 0:
+            self._call(phase.on_enter, "enter", self._at.phase)
+
+    def _advance(self) -> None:
+        """Go to the next phase; where the stage is stalled, to the next stage."""
+        stalled = self._is_stalled()
+        self._at.phase, self._at.phase_step = self._at.phase + 1, 0
+        while stalled and (phase := self.strategy.phase(self._at.phase)) is not None:
+            if (phase.stage or phase.name) != self._at.stage:
+                return
+            self._at.phase += 1
+
+    def _is_stalled(self) -> bool:
+        return 0 < self.config.patience <= self._at.stalled
+
+    def _call(self, hook: Callable[[], None] | None, *words: object) -> None:
+        if hook is not None:
+            torch.manual_seed(seed_of(self.config.seed, *words))
+            with training_only(self.model):
+                hook()
+
+    def _step(self, phase: Phase) -> None:
+        """One move of the optimisers."""
+        start = time.monotonic()
+        torch.manual_seed(seed_of(self.config.seed, "step", self._at.step, self._team.rank))
+        self.model.zero_grad(set_to_none=True)
+        lost = [self._pass(phase) for _ in range(self.config.accumulate)]
+        optimisers = [self._optimiser(phase.name, group) for group in phase.groups]
+        parameters = [p for group in phase.groups for p in self._groups[group]]
+        for p in parameters if self.config.accumulate > 1 else ():
+            if p.grad is not None:
+                p.grad /= self.config.accumulate
+        self._team.average_gradients(parameters)
+        self._team.average_buffers(self.model)
+        self._require_finite_gradients(phase, parameters)
+        rate = at(phase.optimiser.lr, self._at.done.get(phase.name, 0))
+        for optimiser in optimisers:
+            optimiser.param_groups[0].update(lr=rate, weight_decay=phase.optimiser.weight_decay)
+            optimiser.step()
+        self._at.step += 1
+        self._at.phase_step += 1
+        self._at.done[phase.name] = self._at.done.get(phase.name, 0) + 1
+        self._at.seconds += time.monotonic() - start
+        self._tell(phase, lost, rate)
+
+    def _pass(self, phase: Phase) -> Losses:
+        """Draw, compute the losses and add their gradients."""
+        batch, items = self._draw(phase)
+        assert phase.step is not None
+        with self._autocast():
+            losses = phase.step(batch)
+        wrong = next((name for name, value in losses.parts.items() if not torch.isfinite(value).all()), None)
+        if wrong is None and not torch.isfinite(losses.total):
+            wrong = "total"
+        if self._team.any(wrong is not None, self._device):
+            raise self._diverged(phase, f"{wrong or 'a term of another process'} is not finite", items)
+        if losses.total.requires_grad:
+            losses.total.backward()
+        return losses
+
+    def _draw(self, phase: Phase) -> tuple[Batch, list[Item]]:
+        """This process's share of what all draw."""
+        assert phase.sampler is not None
+        first = self._at.drawn.get(phase.name, 0) + self._team.rank * phase.batch
+        places = range(first, first + phase.batch)
+        items = [phase.sampler[place] for place in places]
+        self._at.drawn[phase.name] = self._at.drawn.get(phase.name, 0) + self._team.size * phase.batch
+        samples = tuple(tuple(self.dataset[name].to(self._device) for name in item) for item in items)
+        random = tuple(generator(self.config.seed, phase.name, place) for place in places)
+        return Batch(samples, self._at.done.get(phase.name, 0), random), items
+
+    def _optimiser(self, name: str, group: str) -> torch.optim.Adam:
+        key = f"{name}/{group}"
+        if key not in self._optimisers:
+            self._optimisers[key] = torch.optim.Adam(self._groups[group])
+        return self._optimisers[key]
+
+    def _autocast(self) -> torch.autocast | nullcontext[None]:
+        if self.config.amp and self._device.type == "cuda" and torch.cuda.is_bf16_supported():
+            return torch.autocast("cuda", torch.bfloat16)
+        return nullcontext()
+
+    def _require_finite_gradients(self, phase: Phase, parameters: list[nn.Parameter]) -> None:
+        norms = [p.grad.norm() for p in parameters if p.grad is not None]
+        if norms and not torch.isfinite(torch.stack(norms)).all():
+            raise self._diverged(phase, "the gradient is not finite", [])
+
+    def _diverged(self, phase: Phase, what: str, items: list[Item]) -> JobError:
+        subjects = f" for {', '.join(' and '.join(item) for item in items)}" if items else ""
+        return JobError(
+            Code.TRAINING_DIVERGED,
+            f"Training went astray at step {self._at.step + 1}: in {phase.name}, {what}{subjects}.",
+            "Lower the learning rate or look at these scans; the last good checkpoint is kept.",
+        )
+
+    def _tell(self, phase: Phase, lost: list[Losses], rate: float) -> None:
+        total = self._team.mean(torch.stack([losses.total.detach() for losses in lost]).mean())
+        parts = {name: _mean([x.parts[name] for x in lost if name in x.parts]) for x in lost for name in x.parts}
+        if self._team.leads:
+            self._curves.add({"step": self._at.step, "phase": phase.name, "total": total, "parts": parts, "lr": rate})
+        words = ", ".join(f"{name} {value:.4g}" for name, value in parts.items())
+        of = max(self.strategy.total_steps, self._at.step)
+        self._report(self._at.step / of, f"step {self._at.step} of about {of}, {phase.name}: {words or f'{total:.4g}'}")
+
+    def _validate(self) -> None:
+        """Measure, remember the best weights, and count how long nothing got better."""
+        if self._score is None:
+            return
+        scores: dict[str, float] = {}
+        if self._team.leads:
+            with training_only(self.model), torch.no_grad():
+                scores = self._score(self.model)
+            self._curves.add({"step": self._at.step, "validation": scores})
+        scores = self._team.from_first(scores)
+        measured = [value for value in scores.values() if math.isfinite(value)]
+        if not measured:
+            return
+        mean = sum(measured) / len(measured)
+        if self._at.best is None or mean > self._at.best:
+            self._at.best = mean
+            if self._team.leads:
+                write_state(self.folder / BEST, {"step": self._at.step, "model": self.model.state_dict()})
+        if self._at.stage_best is None or mean > self._at.stage_best:
+            self._at.stage_best, self._at.stalled = mean, 0
+        else:
+            self._at.stalled += 1
+
+    def _save(self) -> None:
+        if self._team.leads:
+            optimisers = {key: optimiser.state_dict() for key, optimiser in self._optimisers.items()}
+            state = {
+                "model": self.model.state_dict(),
+                "strategy": self.strategy.state_dict(),
+                "optimisers": optimisers,
+                "position": asdict(self._at),
+            }
+            write_state(self.folder / CHECKPOINT, state)
+        self._saved = time.monotonic()
+
+    def _resume(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        state = read_state(self.folder / CHECKPOINT)
+        if state is not None:
+            try:
+                self.model.load_state_dict(state["model"])
+                for key, optimiser in state["optimisers"].items():
+                    self._optimiser(*key.rsplit("/", 1)).load_state_dict(optimiser)
+                self.strategy.load_state_dict(state["strategy"])
+                self._at = Position(**state["position"])
+            except (RuntimeError, KeyError, ValueError, TypeError) as problem:
+                raise JobError(
+                    Code.MODEL_UNFIT,
+                    f"The weights in {self.folder / CHECKPOINT} do not fit this model.",
+                    "Train with the method and configuration that the folder was begun with, or in another folder.",
+                ) from problem
+        self._team.share(self.model)
+        if self._team.leads:
+            self._curves.cut(self._at.step)
+
+    def _finish(self) -> None:
+        if self._score is not None and self.config.validate_every and self._at.step % self.config.validate_every:
+            self._validate()
+        self._save()
+        best = read_state(self.folder / BEST) if self._at.best is not None else None
+        if best is not None:
+            self.model.load_state_dict(best["model"])
+
+    def _outcome(self, finished: bool) -> Outcome:
+        return Outcome(finished, self._at.step, self._at.seconds, self._at.best)
+
+
+def _mean(values: list[Tensor]) -> float:
+    return float(torch.stack([value.float().mean() for value in values]).mean())
