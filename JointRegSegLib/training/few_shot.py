@@ -25,15 +25,15 @@ class FewShotView:
         """Hide all but `labelled` training labels; `JobError` DATA_INVALID where there are fewer."""
         ordered = sorted(subjects, key=lambda subject: subject.id)
         training = [subject for subject in ordered if subject.split is Split.TRAIN]
-        seen = [subject for subject in training if subject.label is not None][: max(labelled, 0)]
-        if not 0 <= labelled <= len(seen):
+        known = [subject for subject in training if subject.label is not None]
+        if not 0 <= labelled <= len(known):
             raise JobError(
                 Code.DATA_INVALID,
-                f"{labelled} labelled training scans were asked for, there are {len(seen)}.",
+                f"{labelled} labelled training scans were asked for, there are {len(known)}.",
                 "Label more scans, or ask for fewer.",
             )
-        self.labelled: tuple[Subject, ...] = tuple(seen)
-        self.unlabelled: tuple[Subject, ...] = tuple(replace(s, label=None) for s in training if s not in seen)
+        self.labelled: tuple[Subject, ...] = tuple(known[:labelled])
+        self.unlabelled: tuple[Subject, ...] = tuple(replace(s, label=None) for s in training if s not in self.labelled)
         self.validation: tuple[Subject, ...] = tuple(
             subject for subject in ordered if subject.split is Split.VALIDATE and subject.label is not None
         )
