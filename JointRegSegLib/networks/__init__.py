@@ -3,6 +3,7 @@
 from .backbone import Backbone
 from .blocks import conv_block, flow_head
 from .joint import BOTH, Capability, Group, InputSpec, Intensity, JointModel, JointOutput, Task, TwoNetModel
+from .layout import placed
 from .obelisk import ObeliskLayer, ObeliskRegistration, ObeliskSegmentation
 from .reach import reached_groups
 from .unet_light import UNetLight
@@ -26,5 +27,6 @@ __all__ = [
     "VoxelMorph",
     "conv_block",
     "flow_head",
+    "placed",
     "reached_groups",
 ]
