@@ -38,12 +38,16 @@ def _contexts(block: nn.Module) -> tuple[AbstractContextManager[None], AbstractC
 @contextmanager
 def _statistics_kept(block: nn.Module) -> Iterator[None]:
     """The second computation must not count in the running statistics a second time."""
-    norms = [module for module in block.modules() if isinstance(module, _BatchNorm) and module.training]
-    before = [norm.track_running_stats for norm in norms]
+    norms = [module for module in block.modules() if isinstance(module, _BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    counters = [norm.num_batches_tracked for norm in norms if norm.num_batches_tracked is not None]
+    counts = [int(counter) for counter in counters]
     for norm in norms:
-        norm.track_running_stats = False
+        norm.momentum = 0.0
     try:
         yield
     finally:
-        for norm, tracked in zip(norms, before, strict=True):
-            norm.track_running_stats = tracked
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        for counter, count in zip(counters, counts, strict=True):
+            counter.fill_(count)
