@@ -2,6 +2,8 @@
 
 from .jacobian import JacobianStatistics, statistics
 from .overlap import dice
+from .similarity import ncc
 from .surface import hd95
+from .volume_change import topology_change
 
-__all__ = ["JacobianStatistics", "dice", "hd95", "statistics"]
+__all__ = ["JacobianStatistics", "dice", "hd95", "ncc", "statistics", "topology_change"]

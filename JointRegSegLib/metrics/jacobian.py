@@ -14,12 +14,14 @@ class JacobianStatistics:
 
     Attributes:
         folding_percent: voxels with a determinant of 0 or less, in %.
+        negative_percent: voxels with a determinant below 0, in %.
         minimum, maximum: of the determinant.
         std: standard deviation of the determinant.
         sd_log: standard deviation of the logarithm of the determinant (clipped below at 1e-3), SDlogJ.
     """
 
     folding_percent: float
+    negative_percent: float
     minimum: float
     maximum: float
     std: float
@@ -31,6 +33,7 @@ def statistics(determinants: NDArray[np.floating], mask: NDArray[np.bool_] | Non
     values = np.asarray(determinants if mask is None else determinants[mask], np.float64).ravel()
     return JacobianStatistics(
         folding_percent=100.0 * float(np.mean(values <= 0)),
+        negative_percent=100.0 * float(np.mean(values < 0)),
         minimum=float(values.min()),
         maximum=float(values.max()),
         std=float(values.std()),

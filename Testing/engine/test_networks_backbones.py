@@ -127,4 +127,4 @@ def test_layout_changes_speed_alone(make: Callable[[], Backbone]) -> None:
     same = placed(network, "cpu")
     assert same is network
     assert list(same.state_dict()) == names
-    assert torch.allclose(same(moving, fixed), plain, rtol=1e-4, atol=1e-4 * float(plain.abs().max()))
+    assert torch.allclose(same(moving, fixed), plain, rtol=1e-4, atol=1e-4 * plain.abs().max().item())
