@@ -27,6 +27,7 @@ class Position:
         stage: the present stage.
         stage_best: the best validation score in it, or None.
         stalled: validations since then.
+        validated: the step of the last validation.
         best: the best validation score of the whole run, or None.
     """
 
@@ -39,6 +40,7 @@ class Position:
     stage: str = ""
     stage_best: float | None = None
     stalled: int = 0
+    validated: int = 0
     best: float | None = None
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
@@ -14,7 +16,40 @@ from torch import Tensor, nn
 
 from ..job import Code, JobError
 from ..job.filesystem import replace_file
-from .card import KEY, Card, load_card
+from .card import KEY, Card, Structure, load_card
+from .dataset import Dataset
+from .trainer import Outcome
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+
+def describe(
+    method: str,
+    config: DataclassInstance,
+    dataset: Dataset,
+    outcome: Outcome,
+    scores: Mapping[str, float],
+    licence: str,
+) -> Card:
+    """The card of a model that was just trained; of the subjects it tells their number alone."""
+    labels = dataset.structures.table.values()
+    return Card(
+        method=method,
+        config=json.loads(json.dumps(asdict(config))),
+        structures=tuple(Structure(label.value, label.name, label.color) for label in labels),
+        size=dataset.frame.size,
+        spacing=dataset.frame.spacing,
+        intensity=dataset.frame.intensity,
+        training={
+            "steps": outcome.steps,
+            "minutes": outcome.seconds / 60.0,
+            "labelled": len(dataset.labelled),
+            "subjects": len(dataset.labelled) + len(dataset.unlabelled),
+        },
+        scores=dict(scores),
+        licence=licence,
+    )
 
 
 def save_package(path: Path, state: Mapping[str, Tensor], card: Card) -> None:

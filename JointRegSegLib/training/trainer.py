@@ -244,7 +244,8 @@ class Trainer:
 
     def _tell(self, phase: Phase, lost: list[Losses], rate: float) -> None:
         total = self._team.mean(torch.stack([losses.total.detach() for losses in lost]).mean())
-        parts = {name: _mean([x.parts[name] for x in lost if name in x.parts]) for x in lost for name in x.parts}
+        names = dict.fromkeys(name for losses in lost for name in losses.parts)
+        parts = {name: _mean([losses.parts[name] for losses in lost if name in losses.parts]) for name in names}
         if self._team.leads:
             self._curves.add({"step": self._at.step, "phase": phase.name, "total": total, "parts": parts, "lr": rate})
         words = ", ".join(f"{name} {value:.4g}" for name, value in parts.items())
@@ -255,6 +256,7 @@ class Trainer:
         """Measure, remember the best weights, and count how long nothing got better."""
         if self._score is None:
             return
+        self._at.validated = self._at.step
         scores: dict[str, float] = {}
         if self._team.leads:
             with training_only(self.model), torch.no_grad():
@@ -307,7 +309,7 @@ class Trainer:
             self._curves.cut(self._at.step)
 
     def _finish(self) -> None:
-        if self._score is not None and self.config.validate_every and self._at.step % self.config.validate_every:
+        if self.config.validate_every and self._at.validated < self._at.step:
             self._validate()
         self._save()
         best = read_state(self.folder / BEST) if self._at.best is not None else None

@@ -15,8 +15,11 @@ from safetensors.torch import save_file
 
 from JointRegSegLib.job import Code, JobError
 from JointRegSegLib.training.card import KEY, Card, Structure, load_card
-from JointRegSegLib.training.package import fit, load_package, save_package
-from Testing.engine.training_cases import ToyModel
+from JointRegSegLib.training.config import build
+from JointRegSegLib.training.dataset import DataConfig
+from JointRegSegLib.training.package import describe, fit, load_package, save_package
+from JointRegSegLib.training.trainer import Outcome
+from Testing.engine.training_cases import SHAPE, ToyModel, loaded, write_data
 from Testing.engine.volume_cases import check_error
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,6 +57,19 @@ def test_a_package_comes_back_bit_for_bit(path: Path) -> None:
     fit(other, state, path)
     assert torch.equal(other.seg[0].weight, wanted["seg.0.weight"])
     assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_a_trained_model_is_described_without_its_subjects(tmp_path: Path) -> None:
+    data = loaded(write_data(tmp_path))
+    config = DataConfig(2, structures={"both": (4, 8)})
+    card = describe("toy", config, data, Outcome(True, 12, 90.0, 0.5), {"registration": 0.5}, "CC0")
+    assert card.training == {"steps": 12, "minutes": 1.5, "labelled": 2, "subjects": 4}
+    assert [(s.value, s.name) for s in card.structures] == [(4, "label 4"), (8, "label 8")]
+    assert (card.size, card.spacing, card.intensity) == (SHAPE[::-1], (1.0, 1.0, 1.0), "minmax")
+    assert build(DataConfig, card.config, "the card") == config
+    assert Card.from_json(card.to_json()) == card
+    assert str(tmp_path) not in card.to_json()
+    assert not [name for name in (*data.labelled, *data.unlabelled) if f'"{name}' in card.to_json()]
 
 
 def test_the_card_is_read_without_torch(path: Path) -> None:

@@ -106,10 +106,19 @@ def test_a_process_killed_twice_goes_on_with_the_same_losses(unbroken: Any, tmp_
 
 
 def test_a_finished_run_is_not_trained_further(tmp_path: Path) -> None:
-    first = alternate(tmp_path)
-    again = alternate(tmp_path)
-    assert same(first.state_dict(), again.state_dict())
-    assert len(list(read_curves(tmp_path / CURVES))) == 18
+    dataset, config = toy_dataset(), TrainerConfig(seed=3, validate_every=4)
+    weights, curves = [], []
+    for _ in range(2):
+        model = ToyModel()
+        trainer = Trainer(
+            model, Separate(model, dataset), dataset, config, tmp_path, score=lambda m: {"x": float(m.reg[0].bias[0])}
+        )
+        assert trainer.run().finished
+        weights.append(model.state_dict())
+        curves.append(list(read_curves(tmp_path / CURVES)))
+    assert same(*weights)
+    assert curves[0] == curves[1]
+    assert [line["step"] for line in curves[0] if "validation" in line] == [4, 6]
 
 
 def test_a_write_that_was_cut_short_leaves_the_earlier_checkpoint(unbroken: Any, tmp_path: Path) -> None:
