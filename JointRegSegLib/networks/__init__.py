@@ -1,7 +1,7 @@
 """Networks that more than one method is built of, and what a joint model of registration and segmentation offers."""
 
 from .backbone import Backbone
-from .blocks import conv_block, flow_head
+from .blocks import FlowHead, conv_block
 from .joint import BOTH, Capability, Group, InputSpec, Intensity, JointModel, JointOutput, Task, TwoNetModel
 from .layout import placed
 from .obelisk import ObeliskLayer, ObeliskRegistration, ObeliskSegmentation
@@ -13,6 +13,7 @@ __all__ = [
     "BOTH",
     "Backbone",
     "Capability",
+    "FlowHead",
     "Group",
     "InputSpec",
     "Intensity",
@@ -26,7 +27,6 @@ __all__ = [
     "UNetLight",
     "VoxelMorph",
     "conv_block",
-    "flow_head",
     "placed",
     "reached_groups",
 ]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 Norm = Callable[[int], nn.Module]
 
@@ -21,9 +22,19 @@ def conv_block(
     return nn.Sequential(*layers, nn.LeakyReLU(leak, inplace=True))
 
 
-def flow_head(inputs: int) -> nn.Conv3d:
-    """Convolution of width 3 to the components of a field; it begins close to zero, as VoxelMorph's does."""
-    head = nn.Conv3d(inputs, 3, 3, padding=1)
-    nn.init.normal_(head.weight, std=_FLOW_STD)
-    nn.init.zeros_(head.bias)  # type: ignore[arg-type]
-    return head
+class FlowHead(nn.Conv3d):
+    """Convolution of width 3 to the components of a field; it begins close to zero, as VoxelMorph's does.
+
+    Under autocast too it computes as precisely as its weights are: half precision knows places of a large image to
+    half a voxel only.
+    """
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__(inputs, 3, 3, padding=1)
+        nn.init.normal_(self.weight, std=_FLOW_STD)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.to(self.weight.dtype))

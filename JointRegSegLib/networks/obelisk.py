@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from JointRegSegLib.fields import Shape, identity, sample, shape_of
 
 from .backbone import Backbone
-from .blocks import conv_block, flow_head
+from .blocks import FlowHead, conv_block
 
 _WIDTH = 128
 _GROWTH = 32
@@ -133,7 +133,7 @@ class ObeliskRegistration(Backbone):
     def __init__(self, leak: float = 0.2, legacy_grid: bool = False) -> None:
         super().__init__()
         self.body = _Hybrid(2, _REG_CHANNELS, 0.0, leak, legacy_grid)
-        self.head = flow_head(_REG_CHANNELS)
+        self.head = FlowHead(_REG_CHANNELS)
 
     def forward(self, moving: Tensor, fixed: Tensor) -> Tensor:
         """The field u (B, 3, D, H, W) in voxels of two images (B, 1, D, H, W)."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from JointRegSegLib.fields import shape_of
 
 from .backbone import Backbone
-from .blocks import conv_block, flow_head
+from .blocks import FlowHead, conv_block
 
 
 class VoxelMorph(Backbone):
@@ -29,7 +29,7 @@ class VoxelMorph(Backbone):
         self.down = nn.ModuleList([block(2, 16), block(16, 32, 2), block(32, 32, 2), block(32, 32, 2)])
         self.bottom = nn.Sequential(block(32, 32, 2), block(32, 32))
         self.up = nn.ModuleList([block(64, 32), block(64, 32), nn.Sequential(block(64, 8), block(8, 8))])
-        self.head = flow_head(24)
+        self.head = FlowHead(24)
 
     def forward(self, moving: Tensor, fixed: Tensor) -> Tensor:
         """The field u (B, 3, D, H, W) in voxels of two images (B, 1, D, H, W)."""

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from JointRegSegLib.networks import (
     Backbone,
+    FlowHead,
     ObeliskRegistration,
     ObeliskSegmentation,
     TwoNetModel,
     UNetLight,
     VoxelMorph,
     conv_block,
-    flow_head,
     placed,
     reached_groups,
 )
@@ -91,7 +91,14 @@ def test_voxelmorph_speaks_of_shares_of_half_the_image() -> None:
 
 
 def test_a_field_begins_at_zero_where_it_sees_nothing() -> None:
-    assert (flow_head(4)(torch.zeros(1, 4, 3, 3, 3)) == 0).all()
+    assert (FlowHead(4)(torch.zeros(1, 4, 3, 3, 3)) == 0).all()
+
+
+@pytest.mark.parametrize("make", REG)
+def test_a_field_is_in_single_precision_under_autocast_too(make: Callable[[], Backbone]) -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        field = make()(_image((16, 16, 32), 1), _image((16, 16, 32), 2))
+    assert field.dtype == torch.float32
 
 
 def test_a_block_without_leak_or_norm_is_convolution_and_relu() -> None:
