@@ -240,6 +240,7 @@ def test_a_frame_shows_the_same_place_at_any_spacing(name: str) -> None:
     image, grid = frame.image(Volume(array, own))
     assert shape_of(image) == (7, 9, 8)
     assert grid.spacing == frame.spacing
+    assert all(np.diag(np.reshape(grid.direction, (3, 3))) > 0.5)  # left, posterior, superior
     np.testing.assert_allclose(grid.centre, own.centre, atol=1e-6)
     voxels = np.stack(np.meshgrid(*map(np.arange, grid.size), indexing="ij"), -1)
     wanted = ((grid.to_lps(voxels) @ slope).transpose(2, 1, 0) - array.mean()) / array.std()

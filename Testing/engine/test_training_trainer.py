@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from JointRegSegLib.job import Code, JobError
+from JointRegSegLib.networks import placed
 from JointRegSegLib.training.curves import read_curves
 from JointRegSegLib.training.phases import Adam, Batch, Phase
 from JointRegSegLib.training.samplers import AllOrderedPairs, Images
@@ -207,7 +208,7 @@ def test_two_processes_equal_one_with_the_doubled_batch(tmp_path: Path) -> None:
     command += ["-m", "Testing.engine.training_child", str(tmp_path / "two"), "--together"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert run.returncode == 0, run.stderr
-    dataset, model = toy_dataset(), ToyModel()
+    dataset, model = toy_dataset(), placed(ToyModel(), "cpu")
     Trainer(model, Separate(model, dataset, batch=2), dataset, TrainerConfig(seed=3), tmp_path / "one").run()
     two = torch.load(tmp_path / "two" / "weights.pt", weights_only=True)
     for name, tensor in model.state_dict().items():

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from JointRegSegLib.networks import placed
 from JointRegSegLib.training.distributed import team
 from JointRegSegLib.training.trainer import Trainer, TrainerConfig
 from Testing.engine.training_cases import Alternating, Separate, ToyModel, toy_dataset
@@ -46,7 +47,7 @@ def alone(folder: Path, die_at: int, seconds: float) -> None:
 def together(folder: Path) -> None:
     """Train as one of several processes; the first leaves the weights in `weights.pt`."""
     with team(torch.device("cpu")) as (members, device):
-        dataset, model = toy_dataset(), ToyModel()
+        dataset, model = toy_dataset(), placed(ToyModel(), device)
         strategy = Separate(model, dataset, batch=1)
         if members.rank:  # only the first process's weights may count
             torch.nn.init.ones_(model.reg[0].weight)
