@@ -18,10 +18,10 @@ from JointRegSegLib.job import Similarity
 from JointRegSegLib.volumes.grid import Grid
 
 from .descent import descend
+from .overlap import pull_between
 from .pair import Pair
 from .presets import Level, Preset
 from .scan import coarser_shape
-from .similarity import pull_of
 from .unfold import unfold
 
 LEAST_SIDE = 8
@@ -54,7 +54,7 @@ def register(
         field = here.fixed.new_zeros(1, 3, *shape) if field is None else resize_field(field, shape)
 
         def improve(begin: Tensor, images: Pair, level: Level = level) -> Tensor:
-            pull = pull_of(similarity, images.fixed, images.moving, preset.windows)
+            pull = pull_between(images, similarity, preset.windows)
             return descend(begin, pull, images, level.steps, preset, partial(tick, level))
 
         back = inverse(improve(inverse(field), here.swapped())) if level.both_ways else None

@@ -32,7 +32,7 @@ def descend(field: Tensor, pull: Pull, pair: Pair, steps: int, preset: Preset, o
         update = pull.force(positions, combined_weight(pair, positions))
         for width in preset.smooth_update:
             update = box_mean(update, width)
-        carried = _capped(update).add_(carried, alpha=preset.momentum)
+        carried = capped(update).add_(carried, alpha=preset.momentum)
         update = _scaled(carried, preset.step)
         field = binomial(sample(field, points + update).add_(update))
         field = even_volumes(field, preset.even_volumes)
@@ -47,7 +47,7 @@ def combined_weight(pair: Pair, positions: Tensor) -> Tensor | None:
     return weight if pair.fixed_weight is None else weight.mul_(pair.fixed_weight)
 
 
-def _capped(update: Tensor) -> Tensor:
+def capped(update: Tensor) -> Tensor:
     """The update in units of its 99th percentile, longer vectors shortened to 1, so that no outlier slows the rest."""
     length = update.square().sum(1, keepdim=True).sqrt_()
     counted = length.flatten()[::_COUNTED_EVERY]
