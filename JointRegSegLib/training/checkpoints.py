@@ -24,7 +24,9 @@ class Position:
         done: phase name -> steps done under it.
         drawn: phase name -> items drawn under it.
         seconds: of training so far.
+        minutes: the budget that the run was begun with, or 0.
         stage: the present stage.
+        over: whether that stage has come to its end.
         stage_best: the best validation score in it, or None.
         stalled: validations since then.
         validated: the step of the last validation.
@@ -37,7 +39,9 @@ class Position:
     done: dict[str, int] = field(default_factory=dict)
     drawn: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
+    minutes: float = 0.0
     stage: str = ""
+    over: bool = False
     stage_best: float | None = None
     stalled: int = 0
     validated: int = 0

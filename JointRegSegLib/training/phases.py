@@ -71,7 +71,9 @@ class Phase:
         optimiser: one is made for each group.
         batch: items of one draw.
         reading: groups that are not trained but whose gradients `step` needs; in eval mode.
-        stage: phases of one stage end together when validation no longer gets better; the name where empty.
+        stage: phases of one stage end together, when validation no longer gets better or when their time is up; the
+            name where empty.
+        until: the share of a run's budget in minutes after which the stage's time is up, 0 to 1; None for never.
         on_enter, on_exit: before the first and after the last step, with everything frozen and in eval mode.
         after_step: after each optimiser step, likewise.
 
@@ -87,6 +89,7 @@ class Phase:
     batch: int = 1
     reading: tuple[str, ...] = ()
     stage: str = ""
+    until: float | None = None
     on_enter: Callable[[], None] | None = None
     after_step: Callable[[], None] | None = None
     on_exit: Callable[[], None] | None = None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import accumulate
 
 Schedule = float | Callable[[int], float]
 """A number, or what it is after so many steps."""
@@ -21,3 +22,9 @@ def decayed(first: float, factor: float, every: int) -> Callable[[int], float]:
 def ramp(first: float, last: float, steps: int) -> Callable[[int], float]:
     """From `first` to `last` in a straight line over `steps` steps, then `last`."""
     return lambda step: first + (last - first) * min(step / steps, 1.0)
+
+
+def ends(shares: Iterable[float]) -> list[float]:
+    """Where stages with these shares of a budget end, one after another: the last at 1."""
+    sums = list(accumulate(shares))
+    return [end / sums[-1] for end in sums]

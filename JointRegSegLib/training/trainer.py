@@ -116,24 +116,34 @@ class Trainer:
         if self._team.size > 1 and self._device.type == "cuda":
             nn.SyncBatchNorm.convert_sync_batchnorm(model)
 
-    def run(self, max_minutes: float | None = None) -> Outcome:
+    def run(self, max_minutes: float | None = None, interrupted: Callable[[], bool] = lambda: False) -> Outcome:
         """Train until the strategy ends, or for about `max_minutes`; the model then holds its best weights.
+
+        The `max_minutes` that a run is begun with are also its budget: stages that have a share of it end in time, so
+        that the last of them is reached, and a run that is resumed keeps the budget.
+
+        `interrupted` is asked after each step; a yes ends the call with a checkpoint, as the end of its minutes does.
 
         Raises:
             JobError: TRAINING_DIVERGED where a loss or gradient is not finite, with step, term and subjects, the last
                 checkpoint being from before; MODEL_UNFIT, MODEL_INVALID, OUTPUT_UNWRITABLE for the checkpoint.
         """
         self._resume()
-        end = float("inf") if max_minutes is None else time.monotonic() + 60.0 * max_minutes
+        if max_minutes is not None and self._at.step == 0:
+            self._at.minutes = max_minutes
+        begun = time.monotonic() - self._at.seconds
+        stop = float("inf") if max_minutes is None else self._at.seconds + 60.0 * max_minutes
         while (phase := self.strategy.phase(self._at.phase)) is not None:
             self._enter(phase)
-            while self._at.phase_step < phase.steps and not self._is_stalled():
+            while self._at.phase_step < phase.steps and not self._at.over:
                 with training_only(self.model, *phase.groups, reading=phase.reading):
                     self._step(phase)
                 self._call(phase.after_step, "after", self._at.step)
                 if self.config.validate_every and self._at.step % self.config.validate_every == 0:
                     self._validate()
-                if self._team.any(time.monotonic() >= end, self._device):
+                self._at.seconds = time.monotonic() - begun
+                self._at.over = self._is_over(phase)
+                if not self._at.over and self._team.any(self._at.seconds >= stop or interrupted(), self._device):
                     self._save()
                     return self._outcome(finished=False)
                 if time.monotonic() - self._saved >= self.config.checkpoint_seconds:
@@ -146,21 +156,22 @@ class Trainer:
     def _enter(self, phase: Phase) -> None:
         stage = phase.stage or phase.name
         if stage != self._at.stage:
-            self._at.stage, self._at.stage_best, self._at.stalled = stage, None, 0
+            self._at.stage, self._at.stage_best, self._at.stalled, self._at.over = stage, None, 0, False
         if self._at.phase_step == 0:
             self._call(phase.on_enter, "enter", self._at.phase)
 
     def _advance(self) -> None:
-        """Go to the next phase; where the stage is stalled, to the next stage."""
-        stalled = self._is_stalled()
+        """Go to the next phase; where the stage is over, to the next stage."""
         self._at.phase, self._at.phase_step = self._at.phase + 1, 0
-        while stalled and (phase := self.strategy.phase(self._at.phase)) is not None:
+        while self._at.over and (phase := self.strategy.phase(self._at.phase)) is not None:
             if (phase.stage or phase.name) != self._at.stage:
                 return
             self._at.phase += 1
 
-    def _is_stalled(self) -> bool:
-        return 0 < self.config.patience <= self._at.stalled
+    def _is_over(self, phase: Phase) -> bool:
+        """Whether the stage's time is up, or validation has no longer got better."""
+        late = phase.until is not None and 0 < 60.0 * phase.until * self._at.minutes <= self._at.seconds
+        return self._team.any(late, self._device) or 0 < self.config.patience <= self._at.stalled
 
     def _call(self, hook: Callable[[], None] | None, *words: object) -> None:
         if hook is not None:
@@ -170,7 +181,6 @@ class Trainer:
 
     def _step(self, phase: Phase) -> None:
         """One move of the optimisers."""
-        start = time.monotonic()
         torch.manual_seed(seed_of(self.config.seed, "step", self._at.step, self._team.rank))
         self.model.zero_grad(set_to_none=True)
         lost = [self._pass(phase) for _ in range(self.config.accumulate)]
@@ -189,7 +199,6 @@ class Trainer:
         self._at.step += 1
         self._at.phase_step += 1
         self._at.done[phase.name] = self._at.done.get(phase.name, 0) + 1
-        self._at.seconds += time.monotonic() - start
         self._tell(phase, lost, rate)
 
     def _pass(self, phase: Phase) -> Losses:
@@ -250,7 +259,10 @@ class Trainer:
             self._curves.add({"step": self._at.step, "phase": phase.name, "total": total, "parts": parts, "lr": rate})
         words = ", ".join(f"{name} {value:.4g}" for name, value in parts.items())
         of = max(self.strategy.total_steps, self._at.step)
-        self._report(self._at.step / of, f"step {self._at.step} of about {of}, {phase.name}: {words or f'{total:.4g}'}")
+        done = self._at.step / of
+        if phase.until is not None and self._at.minutes:
+            done = min(max(done, self._at.seconds / (60.0 * self._at.minutes)), 1.0)
+        self._report(done, f"step {self._at.step} of about {of}, {phase.name}: {words or f'{total:.4g}'}")
 
     def _validate(self) -> None:
         """Measure, remember the best weights, and count how long nothing got better."""

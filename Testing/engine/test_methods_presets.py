@@ -1,0 +1,91 @@
+"""Presets: all are read, each row of an ablation switches one thing, a card's configuration builds the same model."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomllib
+
+from JointRegSegLib import methods
+from JointRegSegLib.job import Code, JobError
+from Testing.engine.method_cases import CLASSES, made, method_dataset, settings_of
+from Testing.engine.volume_cases import check_error
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+EVERY = [(method, name) for method in methods.METHODS for name in methods.presets(method)]
+SIZED = {"small", "lpba40", "tcia"}
+"""Presets for a data set, which set what it needs."""
+
+
+def leaves(values: dict[str, Any], above: str = "") -> dict[str, Any]:
+    """Dotted name -> value."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= leaves(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
+    return found
+
+
+def flat(method: str, path: Path) -> dict[str, Any]:
+    return leaves(asdict(methods.read_settings(method, path)))
+
+
+@pytest.mark.parametrize("method", methods.METHODS)
+def test_each_method_has_its_presets(method: str) -> None:
+    assert {methods.PRESET, "mono", "small", "small_mono"} <= set(methods.presets(method))
+
+
+@pytest.mark.parametrize(("method", "name"), EVERY)
+def test_a_preset_is_read_and_plans_training(method: str, name: str) -> None:
+    settings = settings_of(method, name)
+    _, strategy = made(method, settings, method_dataset(2))
+    assert strategy.total_steps == sum(phase.steps for phase in strategy.phases()) > 0
+
+
+@pytest.mark.parametrize(("method", "name"), [(m, n) for m, n in EVERY if n != methods.PRESET and n not in SIZED])
+def test_a_row_of_an_ablation_switches_one_thing(method: str, name: str) -> None:
+    path = methods.presets(method)[name]
+    base = path.parent / tomllib.loads(path.read_text(encoding="utf-8"))["base"]
+    ours, theirs = flat(method, path), flat(method, base)
+    assert len([key for key in ours if ours[key] != theirs[key]]) == 1
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 3
+
+
+@pytest.mark.parametrize("method", methods.METHODS)
+def test_the_configuration_in_a_card_builds_the_same_model(method: str) -> None:
+    settings = settings_of(method)
+    card = json.loads(json.dumps(asdict(settings)))
+    ours, theirs = methods.build(method, settings, CLASSES), methods.build(method, card, CLASSES)
+    assert repr(ours) == repr(theirs)
+    assert ours.input_spec == theirs.input_spec
+    card["model"]["depth"] = 7
+    with pytest.raises(JobError) as caught:
+        methods.build(method, card, CLASSES)
+    check_error(caught.value, Code.REQUEST_INVALID, "model.depth")
+
+
+def test_what_cannot_be_trained_is_refused() -> None:
+    with pytest.raises(JobError) as caught:
+        methods.presets("atlas")
+    check_error(caught.value, Code.REQUEST_INVALID, "atlas")
+    for labelled, subjects in ((0, 4), (1, 2)):
+        settings, dataset = settings_of("deepatlas"), method_dataset(labelled, subjects)
+        with pytest.raises(JobError) as caught:
+            made("deepatlas", settings, dataset)
+        check_error(caught.value, Code.DATA_INVALID, f"on {subjects - 1} scans of which {labelled}")
+
+
+def test_methods_are_listed_without_pytorch() -> None:
+    script = (
+        "import sys\n"
+        "sys.modules['torch'] = sys.modules['numpy'] = None\n"
+        "from JointRegSegLib import methods\n"
+        "assert all(methods.presets(name) for name in methods.METHODS)"
+    )
+    run = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
