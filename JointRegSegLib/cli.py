@@ -1,4 +1,4 @@
-"""The command line: `jointregseg run` and `jointregseg evaluate`. Imports nothing heavy before a command needs it."""
+"""The command line: `jointregseg run`, `train` and `evaluate`. Imports nothing heavy before a command needs it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from . import __version__
 from .job import Atlas, Code, Device, JobError, Quality, QualityTable, Request, Similarity
 from .job.errors import EXIT_CANCELLED, EXIT_OK
 from .job.folders import check_output
+from .methods import METHODS, PRESET
 from .progress import open_progress
 from .service.client import Job, start
+from .service.torch_state import load_torch
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"jointregseg {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     _add_run(commands.add_parser("run", help="register and segment one scan with one atlas"))
+    _add_train(commands.add_parser("train", help="train a method on your own scans"))
     _add_evaluate(commands.add_parser("evaluate", help="score a result against a reference"))
     return top
 
@@ -71,6 +75,31 @@ def _add_run(command: argparse.ArgumentParser) -> None:
     how.add_argument("--threads", type=int, metavar="N", help="CPU threads; default: all")
     how.add_argument("--memory-gb", type=float, metavar="GB", help="the most memory to plan for; default: what is free")
     how.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
+def _add_train(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(command=train)
+    command.description = "Methods: " + "; ".join(f"{name}: {words}" for name, words in METHODS.items())
+    command.add_argument("--method", choices=sorted(METHODS), required=True, help="what to train")
+    command.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        metavar="DIR_OR_CSV",
+        help="folder where X_labels lies beside X or X_<anything>, or a CSV with the columns image,label,split",
+    )
+    command.add_argument(
+        "--output", type=Path, required=True, metavar="DIR", help="folder for the model and its curves"
+    )
+    command.add_argument("--labelled", type=int, metavar="N", help="hide the labels of all but N training scans")
+    command.add_argument("--preset", default=PRESET, metavar="NAME", help="of the method, or a .toml; default: preset")
+    command.add_argument("--label-table", type=Path, metavar="T", help="names and colors of the labels")
+    command.add_argument("--licence", default="", metavar="TEXT", help="of the data, to be kept with the model")
+    command.add_argument("--max-minutes", type=float, metavar="M", help="stop after about so long, with a checkpoint")
+    command.add_argument("--resume", action="store_true", help="go on with the run in DIR")
+    command.add_argument("--device", choices=[d.value for d in Device], default="auto", help="default: auto")
+    command.add_argument("--seed", type=int, metavar="N", help="of everything random; default: the preset's")
+    command.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
 def _add_evaluate(command: argparse.ArgumentParser) -> None:
@@ -125,6 +154,35 @@ def run(arguments: argparse.Namespace) -> int:
     return EXIT_OK
 
 
+def train(arguments: argparse.Namespace) -> int:
+    """Train a method; Ctrl-C stops after the present step with a checkpoint, a second one at once."""
+    load_torch()
+    from .study.train import Training, train
+
+    asked = Training(
+        method=arguments.method,
+        data=arguments.data,
+        output=arguments.output,
+        labelled=arguments.labelled,
+        preset=arguments.preset,
+        device=Device(arguments.device),
+        max_minutes=arguments.max_minutes,
+        resume=arguments.resume,
+        seed=arguments.seed,
+        table=arguments.label_table,
+        licence=arguments.licence,
+    )
+    with _Interrupts() as interrupts, open_progress(arguments.quiet) as progress:
+        trained = train(asked, progress.show, lambda: interrupts.asked)
+    if not arguments.quiet:
+        done = "Training is finished" if trained.outcome.finished else "Training stopped; go on with it by --resume"
+        print(f"{done}: {trained.outcome.steps} steps in {trained.outcome.seconds / 60:.1f} minutes.")
+        for name, score in trained.scores.items():
+            print(f"validation Dice, {name}: {score:.3f}")
+        print(f"\nmodel: {trained.model}")
+    return EXIT_CANCELLED if interrupts.asked else EXIT_OK
+
+
 def evaluate(arguments: argparse.Namespace) -> int:
     """Print, and write where asked, how a result compares with a reference."""
     from . import evaluation
@@ -154,6 +212,28 @@ def evaluate(arguments: argparse.Namespace) -> int:
                 "Check its folder and permissions.",
             ) from problem
     return EXIT_OK
+
+
+class _Interrupts:
+    """While it is open, the first Ctrl-C or SIGTERM is only noted; the second raises `KeyboardInterrupt`."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> _Interrupts:
+        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: object) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        print("\nStopping after this step; press Ctrl-C again to stop at once.", file=sys.stderr)
 
 
 def _interrupt(number: int, frame: object) -> None:

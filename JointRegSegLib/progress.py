@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 from .job import Event, Kind
 
 _STEP = 0.1
+_SECONDS = 60.0
 
 
 class Progress(Protocol):
@@ -28,11 +30,12 @@ class Silent:
 
 
 class Lines:
-    """One line for each new stage and each tenth of the run, for logs and bare terminals."""
+    """One line for each new stage, each tenth of the run and each minute, for logs and bare terminals."""
 
     def __init__(self) -> None:
         self._stage = ""
         self._next = 0.0
+        self._told = time.monotonic()
 
     def show(self, event: Event) -> None:
         """See `Progress`."""
@@ -40,8 +43,9 @@ class Lines:
             print(_note(event), file=sys.stderr, flush=True)
         if event.kind is not Kind.PROGRESS or event.fraction is None:
             return
-        if event.stage != self._stage or event.fraction >= self._next:
-            self._stage = event.stage
+        late = time.monotonic() - self._told >= _SECONDS
+        if event.stage != self._stage or event.fraction >= self._next or late:
+            self._stage, self._told = event.stage, time.monotonic()
             self._next = event.fraction + _STEP
             left = f" ({_duration(event.eta_seconds)} left)" if event.eta_seconds is not None else ""
             print(f"[{event.fraction:4.0%}] {event.stage}: {event.message}{left}", file=sys.stderr, flush=True)

@@ -1,0 +1,219 @@
+"""From a folder of scans to a model package: the command `train`."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from .. import methods
+from ..job import Code, Device, Event, JobError, Kind
+from ..networks import JointModel, placed
+from ..pipeline.devices import choose_device, describe
+from ..pipeline.progress import Progress
+from ..service.eta import Eta
+from ..training import package
+from ..training.checkpoints import read_state
+from ..training.curves import draw, write_tensorboard
+from ..training.dataset import Dataset, load_dataset
+from ..training.distributed import team
+from ..training.few_shot import FewShotView
+from ..training.phases import training_only
+from ..training.subjects import Split, Subject, read_subjects
+from ..training.trainer import BEST, CHECKPOINT, CURVES, Outcome, Trainer
+from ..training.validation import validation_scores
+from ..volumes import read_label_table
+
+MODEL = "model.safetensors"
+PICTURE = "curves.png"
+TENSORBOARD = "tensorboard"
+
+_TOLD_EVERY = 0.5
+
+
+@dataclass(frozen=True)
+class Training:
+    """What to train, on what, and where the files go.
+
+    Attributes:
+        method: one of `methods.METHODS`.
+        data: a folder or a CSV, as `training.subjects.read_subjects` reads it.
+        output: the folder of the model and everything beside it.
+        labelled: how many training scans keep their labels; None for all that have some.
+        preset: the name of a preset of the method, or a TOML file.
+        device: where to compute.
+        max_minutes: the budget of this call; None for no limit.
+        resume: go on with the run that `output` holds.
+        seed: of everything random; the preset's where None.
+        table: names and colours of the labels, or None.
+        licence: under which terms the training data allow what.
+    """
+
+    method: str
+    data: Path
+    output: Path
+    labelled: int | None = None
+    preset: str = methods.PRESET
+    device: Device = Device.AUTO
+    max_minutes: float | None = None
+    resume: bool = False
+    seed: int | None = None
+    table: Path | None = None
+    licence: str = ""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The model package, how its training ended, and its validation Dice by name."""
+
+    model: Path
+    outcome: Outcome
+    scores: dict[str, float]
+
+
+def train(asked: Training, report: Callable[[Event], None], stop: Callable[[], bool]) -> Trained:
+    """Train until the method's procedure ends, the time is up or `stop` says so; then write the model package.
+
+    Beside the package lie the checkpoint that `resume` goes on with, the best weights, the curves as JSON lines and,
+    where the libraries are installed, as a picture and as TensorBoard's logs. Under torchrun all processes train
+    together.
+
+    Raises `JobError`: OUTPUT_EXISTS where `output` holds a run that is not to be resumed, CANCELLED where `stop` says
+    so before training begins, and what reading the data, the method and the trainer raise.
+    """
+    subjects = read_subjects(asked.data)
+    settings = _settings(asked, subjects)
+    _check_output(asked)
+    progress = Progress(report, stop)
+    with team(choose_device(asked.device, progress)) as (members, device):
+        teller = _Teller(report if members.leads else lambda event: None)
+        dataset = _dataset(asked, settings, subjects, teller, stop)
+        torch.manual_seed(settings.trainer.seed)
+        model = placed(methods.build(asked.method, settings, dataset.structures.classes), device)
+        procedure = methods.strategy(asked.method, settings, model, dataset)
+        teller.log(
+            f"Training {asked.method} on the {describe(device)}: {len(dataset.labelled)} labelled and "
+            f"{len(dataset.unlabelled)} unlabelled scans, {len(dataset.validation)} to validate, "
+            f"{dataset.structures.classes - 1} structures, grid {'x'.join(map(str, dataset.frame.size))}."
+        )
+        trainer = Trainer(
+            model,
+            procedure,
+            dataset,
+            settings.trainer,
+            asked.output,
+            score=lambda trained: validation_scores(trained, dataset, device),
+            device=device,
+            team=members,
+            report=teller.training,
+        )
+        outcome = trainer.run(asked.max_minutes, stop)
+        if members.leads:
+            scores = _final_scores(model, dataset, device, asked.output, outcome)
+            card = package.describe(asked.method, settings, dataset, outcome, scores, asked.licence)
+            model.strip_training_branches()
+            package.save_package(asked.output / MODEL, model.state_dict(), card)
+            _draw_curves(asked.output, teller)
+            return Trained(asked.output / MODEL, outcome, scores)
+        return Trained(asked.output / MODEL, outcome, {})
+
+
+def _settings(asked: Training, subjects: tuple[Subject, ...]) -> Any:
+    """The preset with what was asked for in its place."""
+    known = methods.presets(asked.method)
+    path = known.get(asked.preset) or Path(asked.preset)
+    if path.suffix != ".toml":
+        raise JobError(
+            Code.REQUEST_INVALID,
+            f"{asked.method} has no preset {asked.preset}.",
+            f"Choose one of {', '.join(known)}, or give a .toml file.",
+        )
+    settings = cast(Any, methods.read_settings(asked.method, path))
+    labelled = asked.labelled
+    if labelled is None:
+        labelled = sum(subject.split is Split.TRAIN and subject.label is not None for subject in subjects)
+    seed = settings.trainer.seed if asked.seed is None else asked.seed
+    return replace(
+        settings, data=replace(settings.data, labelled=labelled), trainer=replace(settings.trainer, seed=seed)
+    )
+
+
+def _check_output(asked: Training) -> None:
+    if (asked.output / CHECKPOINT).exists() and not asked.resume:
+        raise JobError(
+            Code.OUTPUT_EXISTS,
+            f"The output folder {asked.output} already holds a training run.",
+            "Go on with it by --resume, or name another folder.",
+        )
+    try:
+        asked.output.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise JobError(
+            Code.OUTPUT_UNWRITABLE,
+            f"The output folder {asked.output} cannot be written: {problem.strerror or problem}.",
+            "Name another folder.",
+        ) from problem
+
+
+def _dataset(
+    asked: Training, settings: Any, subjects: tuple[Subject, ...], teller: _Teller, stop: Callable[[], bool]
+) -> Dataset:
+    def reading(fraction: float, message: str) -> None:
+        if stop():
+            raise JobError(Code.CANCELLED, "The run was cancelled.")
+        teller.reading(message)
+
+    table = None if asked.table is None else read_label_table(asked.table)
+    # How intensities are scaled is known to a model of any number of classes.
+    intensity = methods.build(asked.method, settings, 2).input_spec.intensity
+    return load_dataset(FewShotView(subjects, settings.data.labelled), settings.data, intensity, table, reading)
+
+
+def _final_scores(
+    model: JointModel, dataset: Dataset, device: torch.device, folder: Path, outcome: Outcome
+) -> dict[str, float]:
+    """The validation scores of the best weights, which the model holds afterwards."""
+    best = None if outcome.finished else read_state(folder / BEST)
+    if best is not None:
+        model.load_state_dict(best["model"])
+    if not dataset.validation:
+        return {}
+    with training_only(model), torch.no_grad():
+        return validation_scores(model, dataset, device)
+
+
+def _draw_curves(folder: Path, teller: _Teller) -> None:
+    """The curves as a picture and as TensorBoard's logs; says which library is missing."""
+    shutil.rmtree(folder / TENSORBOARD, ignore_errors=True)  # it holds the curves of the call before
+    for make, target in ((draw, folder / PICTURE), (write_tensorboard, folder / TENSORBOARD)):
+        try:
+            make(folder / CURVES, target)
+        except JobError as missing:
+            teller.log(f"No {target.name} was made: {missing}")
+
+
+class _Teller:
+    """Turns what training says into events, with the time that is left and not too often."""
+
+    def __init__(self, report: Callable[[Event], None]) -> None:
+        self._report = report
+        self._eta: Eta | None = None
+        self._told = float("-inf")
+
+    def log(self, message: str) -> None:
+        self._report(Event(Kind.LOG, message))
+
+    def reading(self, message: str) -> None:
+        self._report(Event(Kind.PROGRESS, message, "read", 0.0))
+
+    def training(self, fraction: float, message: str) -> None:
+        self._eta = self._eta or Eta()  # begins with the first step, not while scans are read
+        left = self._eta.update(fraction)
+        if fraction >= 1.0 or time.monotonic() >= self._told + _TOLD_EVERY:
+            self._told = time.monotonic()
+            self._report(Event(Kind.PROGRESS, message, "train", fraction, left))

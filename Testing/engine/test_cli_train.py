@@ -1,0 +1,110 @@
+"""The command `train`: what it writes, how it stops and goes on, what it refuses."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from JointRegSegLib import cli, methods
+from JointRegSegLib.job import Code
+from JointRegSegLib.training.card import load_card
+from JointRegSegLib.training.curves import read_curves
+from JointRegSegLib.training.package import fit, load_package
+from Testing.engine.model_cases import SIZE, short_preset, write_boxes
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    return write_boxes(tmp_path_factory.mktemp("boxes"))
+
+
+def _command(data: Path, folder: Path, *more: str) -> list[str]:
+    preset = short_preset(data, "deepatlas")
+    asked = ["train", "--method", "deepatlas", "--data", str(data), "--output", str(folder), "--preset", str(preset)]
+    return [*asked, "--device", "cpu", *more]
+
+
+def test_training_ends_with_a_package_that_knows_what_it_is(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ["--labelled", "2", "--seed", "4", "--licence", "free for all", "--label-table", str(data / "table.txt")]
+    assert cli.main(_command(data, tmp_path / "out", *more)) == 0
+    said = capsys.readouterr()
+    model = tmp_path / "out" / "model.safetensors"
+    assert said.out.rstrip().endswith(f"model: {model}")
+    assert "25 steps" in said.out
+    assert "validation Dice, segmentation" in said.out
+    assert "2 labelled and 2 unlabelled scans, 2 to validate" in said.err
+    assert "train: step 1 of about 25" in said.err
+    card = load_card(model)
+    assert (card.method, card.licence, card.size) == ("deepatlas", "free for all", SIZE)
+    assert [(s.value, s.name) for s in card.structures] == [(2, "left box"), (5, "right box")]
+    assert (card.training["labelled"], card.training["subjects"], card.config["trainer"]["seed"]) == (2, 4, 4)
+    assert set(card.scores) == {"segmentation", "registration"}
+    weights, _ = load_package(model)
+    fit(methods.build(card.method, card.config, card.classes), weights, model)
+    steps = [line["step"] for line in read_curves(tmp_path / "out" / "curves.jsonl") if "phase" in line]
+    assert steps == list(range(1, 26))
+
+
+def test_every_labelled_training_scan_counts_unless_told_otherwise(data: Path, tmp_path: Path) -> None:
+    assert cli.main(_command(data, tmp_path / "out", "--max-minutes", "0.0001", "--quiet")) == 0
+    assert load_card(tmp_path / "out" / "model.safetensors").training["labelled"] == 4
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends SIGINT as a POSIX shell does")
+def test_an_interrupted_run_goes_on_to_the_same_losses_and_is_never_overwritten(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert cli.main(_command(data, whole, "--labelled", "2", "--quiet")) == 0
+    assert _interrupted([sys.executable, "-m", "JointRegSegLib.cli", *_command(data, parts, "--labelled", "2")]) == 130
+    steps = [line["step"] for line in read_curves(parts / "curves.jsonl")]
+    assert 0 < len(steps) < 25
+    assert load_card(parts / "model.safetensors").training["steps"] == len(steps)
+    assert cli.main(_command(data, parts, "--labelled", "2")) == 2
+    assert "error [output-exists]" in capsys.readouterr().err
+    assert cli.main(_command(data, parts, "--labelled", "2", "--resume", "--quiet")) == 0
+    ours, theirs = (list(read_curves(folder / "curves.jsonl")) for folder in (parts, whole))
+    assert [line["total"] for line in ours] == [line["total"] for line in theirs]
+
+
+def _interrupted(command: list[str]) -> int:
+    """The exit status of a training that is interrupted once it has begun."""
+    with subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while "train: step" not in (line := process.stderr.readline()):
+            assert line, "ended early"
+        before = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+        status = process.wait(30)
+    assert "Stopping after this step" in rest
+    assert "Traceback" not in rest
+    assert time.monotonic() - before < 15
+    return status
+
+
+def test_what_cannot_be_trained_is_refused(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cases: list[tuple[list[str], Code]] = [
+        (["--preset", "unheard-of"], Code.REQUEST_INVALID),
+        (["--labelled", "5"], Code.DATA_INVALID),
+        (["--labelled", "0"], Code.DATA_INVALID),
+        (["--data", str(tmp_path / "none")], Code.FILE_MISSING),
+    ]
+    for more, code in cases:
+        assert cli.main(_command(data, tmp_path / "out", *more, "--quiet")) == 2
+        said = capsys.readouterr().err
+        assert f"error [{code.value}]: " in said
+        assert "what to do: " in said
+        assert not (tmp_path / "out" / "model.safetensors").exists()
