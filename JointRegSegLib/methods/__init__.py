@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 METHODS: Mapping[str, str] = {
     "deepatlas": "DeepAtlas: a registration and a segmentation network train in turn on each other's results "
     "(Xu & Niethammer, MICCAI 2019)",
+    "jrss": "JRSS: registration and segmentation teach each other through screened pseudo-labels of a mean teacher "
+    "(Shi et al., BSPC 2023)",
 }
 """Name -> what it is."""
 

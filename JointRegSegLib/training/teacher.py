@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import nn
 
+Network = TypeVar("Network", bound=nn.Module)
 
-class MeanTeacher:
+
+class MeanTeacher(Generic[Network]):
     """An exponential moving average of a network, which no gradient ever reaches.
 
     Attributes:
@@ -17,14 +19,14 @@ class MeanTeacher:
         updates: how often it followed.
     """
 
-    def __init__(self, student: nn.Module, decay: float) -> None:
+    def __init__(self, student: Network, decay: float) -> None:
         """Begin as a copy of the student; keep up to `decay` of what was at each update."""
         self.network = copy.deepcopy(student).requires_grad_(False).eval()
         self.updates = 0
         self._decay = decay
 
     @torch.no_grad()
-    def follow(self, student: nn.Module) -> None:
+    def follow(self, student: Network) -> None:
         """Keep min(1 - 1 / (t + 1), decay) of what was, at the update t = 0, 1, ...; buffers are copied."""
         keep = min(1 - 1 / (self.updates + 1), self._decay)
         for mine, theirs in zip(self.network.parameters(), student.parameters(), strict=True):
