@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
-from .job import Atlas, Code, Device, JobError, Quality, QualityTable, Request, Similarity
+from .job import Atlas, Code, Device, JobError, Quality, QualityTable, Refinement, Request, Similarity
 from .job.errors import EXIT_CANCELLED, EXIT_OK
 from .job.folders import check_output
+from .job.request import OPTIMISATION
 from .methods import METHODS, PRESET
 from .progress import open_progress
 from .service.client import Job, start
 from .service.torch_state import load_torch
+from .training.card import load_card
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -65,6 +67,17 @@ def _add_run(command: argparse.ArgumentParser) -> None:
     scans.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to make for the result")
     scans.add_argument("--overwrite", action="store_true", help="replace an earlier result in that folder")
     how = command.add_argument_group("how")
+    how.add_argument(
+        "--method", choices=[OPTIMISATION, *METHODS], help="default: the model's, else optimisation, without training"
+    )
+    how.add_argument("--model", type=Path, metavar="M.safetensors", help="what `train` made")
+    how.add_argument(
+        "--refine",
+        choices=[r.value for r in Refinement],
+        default="auto",
+        help="what improves the model's field: nothing, the images, or images and the model's segmentation; "
+        "default: joint where the model segments, else images",
+    )
     how.add_argument("--quality", choices=[q.value for q in Quality], default="normal", help="default: normal")
     how.add_argument("--similarity", choices=[s.value for s in Similarity], default="auto", help="default: auto")
     how.add_argument(
@@ -135,6 +148,9 @@ def run(arguments: argparse.Namespace) -> int:
         threads=arguments.threads,
         memory_gb=arguments.memory_gb,
         overwrite=arguments.overwrite,
+        method=arguments.method or (OPTIMISATION if arguments.model is None else load_card(arguments.model).method),
+        model=arguments.model,
+        refinement=Refinement(arguments.refine),
     )
     check_output(request.output, request.overwrite)  # also checked by the worker, but seconds later
     signal.signal(signal.SIGTERM, _interrupt)

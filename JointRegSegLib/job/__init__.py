@@ -3,7 +3,7 @@
 from .errors import Code, JobError
 from .events import Event, Kind
 from .quality import Caution, LabelVolume, Measure, QualityTable, Status, StepCost
-from .request import Atlas, Device, Quality, Request, Similarity
+from .request import Atlas, Device, Quality, Refinement, Request, Similarity
 from .result import Result
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Measure",
     "Quality",
     "QualityTable",
+    "Refinement",
     "Request",
     "Result",
     "Similarity",

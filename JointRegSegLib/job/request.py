@@ -12,6 +12,7 @@ from .errors import Code, JobError
 
 START_AUTO = "auto"
 START_AS_PLACED = "as-placed"
+OPTIMISATION = "optimisation"
 
 
 class Quality(str, Enum):
@@ -30,6 +31,15 @@ class Similarity(str, Enum):
     MSE = "mse"
     MI = "mi"
     MIND = "mind"
+
+
+class Refinement(str, Enum):
+    """What improves the field of a trained method: nothing, the images, or images and the method's segmentation."""
+
+    AUTO = "auto"
+    NONE = "none"
+    IMAGES = "images"
+    JOINT = "joint"
 
 
 class Device(str, Enum):
@@ -77,6 +87,10 @@ class Request:
         threads: CPU threads, or None for the library's default.
         memory_gb: the most memory to plan for, or None for what is free.
         overwrite: replace an existing output folder.
+        method: "optimisation", which needs no training, or the trained method that proposes the field.
+        model: the model package of a trained method.
+        refinement: what the optimisation does with that method's field; AUTO is JOINT where the method segments, else
+            IMAGES.
     """
 
     atlases: tuple[Atlas, ...]
@@ -91,6 +105,9 @@ class Request:
     threads: int | None = None
     memory_gb: float | None = None
     overwrite: bool = False
+    method: str = OPTIMISATION
+    model: Path | None = None
+    refinement: Refinement = Refinement.AUTO
 
     def __post_init__(self) -> None:
         if len(self.atlases) != 1:
@@ -103,6 +120,18 @@ class Request:
             raise JobError(Code.REQUEST_INVALID, f"threads is {self.threads}.", "Give a number of 1 or more.")
         if self.memory_gb is not None and self.memory_gb <= 0:
             raise JobError(Code.REQUEST_INVALID, f"memory_gb is {self.memory_gb}.", "Give a number above 0.")
+        if self.method == OPTIMISATION and self.model is not None:
+            raise JobError(
+                Code.REQUEST_INVALID,
+                f"The request names the model {self.model}, which the method {self.method} does not use.",
+                "Name the model's method too, or leave the model out.",
+            )
+        if self.method != OPTIMISATION and self.model is None:
+            raise JobError(
+                Code.MODEL_MISSING,
+                f"The method {self.method} needs a trained model, and the request names none.",
+                "Name a model package, or take the method optimisation.",
+            )
 
     def to_json(self) -> str:
         """The request as a JSON text; paths are written absolute."""
@@ -120,8 +149,11 @@ class Request:
                 "quality": Quality(fields.get("quality", Quality.NORMAL)),
                 "similarity": Similarity(fields.get("similarity", Similarity.AUTO)),
                 "device": Device(fields.get("device", Device.AUTO)),
+                "refinement": Refinement(fields.get("refinement", Refinement.AUTO)),
             }
-            request = _with_paths(cls, {**fields, **enums, "atlases": atlases}, ("target", "output", "target_mask"))
+            request = _with_paths(
+                cls, {**fields, **enums, "atlases": atlases}, ("target", "output", "target_mask", "model")
+            )
         except (ValueError, KeyError, TypeError) as problem:
             raise JobError(
                 Code.REQUEST_INVALID, f"The request cannot be read: {problem}.", "Check its keys and values."

@@ -20,6 +20,8 @@ AFFINE = "affine.tfm"
 QUALITY_JSON = "quality.json"
 QUALITY_CSV = "quality.csv"
 MANIFEST = "manifest.json"
+CONFIDENCE = "confidence.nii.gz"
+"""Only where a trained method segmented too."""
 
 FILES = (
     LABELS,

@@ -18,10 +18,17 @@ from .prepare import Inputs
 
 @dataclass(frozen=True)
 class Propagated:
-    """On the target's grid: the labels, and the warped atlas image (k, j, i) float32 in its own intensities."""
+    """On the target's grid.
+
+    Attributes:
+        labels: of the structures.
+        warped: the atlas image (k, j, i) float32 in its own intensities.
+        confidence: how sure labels are that were fused of several opinions, (k, j, i), 0 to 1; else None.
+    """
 
     labels: LabelMap
     warped: NDArray[np.float32]
+    confidence: NDArray[np.float32] | None = None
 
 
 def propagate(inputs: Inputs, field: NDArray[np.float32]) -> Propagated:

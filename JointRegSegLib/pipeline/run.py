@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 from collections.abc import Callable
 from datetime import datetime, timezone
+from typing import TYPE_CHECKING
 
 import torch
 
-from ..job import Event, QualityTable, Request, Result
+from ..job import Code, Event, JobError, QualityTable, Request, Result
 from ..job.folders import staging
+from ..job.request import OPTIMISATION
 from .check import check
 from .consistency import fit_inverse
 from .devices import choose_device, describe, limit_threads
-from .prepare import prepare
+from .fuse import fuse
+from .prepare import Inputs, prepare
 from .progress import Progress
 from .propagate import propagate
 from .transform import align_step, register_step
 from .write import manifest, write_images, write_tables
+
+if TYPE_CHECKING:
+    from .trained import TrainedModel
 
 
 def run(request: Request, report: Callable[[Event], None], cancelled: Callable[[], bool]) -> Result:
@@ -43,22 +50,42 @@ def run(request: Request, report: Callable[[Event], None], cancelled: Callable[[
         device = choose_device(request.device, progress)
         with progress.step("prepare", "reading the scans"):
             inputs, target_scan, atlas_scan = prepare(request, progress)
+            model = _model(request, inputs, device, progress)
         with progress.step("align", "searching the affine"):
             alignment = align_step(request, target_scan, atlas_scan, progress)
         with progress.step("register", f"deforming on the {describe(device)}"):
-            transform = register_step(request, target_scan, atlas_scan, alignment, device, progress)
+            proposal = None if model is None else model.propose(inputs, alignment.matrix, request.refinement, progress)
+            transform = register_step(request, target_scan, atlas_scan, alignment, device, progress, proposal)
             del target_scan, atlas_scan  # two scans' worth of memory that the fields need now
             field = transform.forward(inputs.target.grid)
             field_inverse = transform.backward(inputs.atlas.grid)
             fit_inverse(field_inverse, inputs.atlas.grid, field, inputs.target.grid, inputs.body, device)
         with progress.step("fuse", "carrying the labels over"):
             propagated = propagate(inputs, field)
+            if proposal is not None and proposal.probabilities is not None:
+                propagated = fuse(inputs, field, propagated, proposal)
         with progress.step("check", "checking the result"):
             checked = check(inputs, transform, field, field_inverse, propagated, progress)
         with progress.step("write", "writing the result"):
             write_images(folder, inputs, transform, field, field_inverse, propagated, checked, progress)
         table = QualityTable(checked.measures, checked.labels, tuple(progress.costs), tuple(progress.cautions))
-        facts = manifest(request, transform, alignment.start, describe(device), started)
+        proposed = {} if proposal is None else proposal.facts
+        facts = manifest(request, transform, alignment.start, describe(device), started, proposed)
         write_tables(folder, table, json.dumps(facts, indent=2))
         progress.done(1.0, "the result is complete")
     return Result.open(request.output)
+
+
+def _model(request: Request, inputs: Inputs, device: torch.device, progress: Progress) -> TrainedModel | None:
+    """The trained model that the request names, or None for the optimisation alone."""
+    if request.method == OPTIMISATION:
+        return None
+    try:
+        from .trained import load_model  # needs safetensors, which the optimisation does without
+    except ImportError as problem:
+        raise JobError(
+            Code.WORKER_NOT_STARTED,
+            f"A library is missing in {sys.executable}: {problem}.",
+            "Install it with pip, or take the method optimisation.",
+        ) from problem
+    return load_model(request, inputs.labels, device, progress)

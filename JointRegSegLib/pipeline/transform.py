@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..fields import displacement_lps, identity, inverse, shape_of
-from ..job import Request, Similarity
+from ..job import Refinement, Request, Similarity
 from ..job.request import START_AS_PLACED, START_AUTO
 from ..registration import (
     MARGIN,
@@ -25,19 +25,25 @@ from ..registration import (
     align,
     as_placed,
     choose_similarity,
+    coarse_spacing,
     combined_weight,
     fade_beyond,
     pair_on,
     pull_of,
     register,
+    search_displacements,
 )
 from ..volumes import Grid, read_affine
 from .memory import Budget
 from .placing import slabs
 from .progress import Progress
+from .proposal import Proposal
 
 Matrix = NDArray[np.floating[Any]]
 
+
+_SEARCHED = 0.05
+"""Share of the step that the search for large displacements takes."""
 
 _INVERSE_ITERATIONS = 40
 _INVERSE_TOLERANCE = 0.2
@@ -91,14 +97,30 @@ def align_step(request: Request, target: Scan, atlas: Scan, progress: Progress) 
 
 
 def register_step(
-    request: Request, target: Scan, atlas: Scan, alignment: Alignment, device: torch.device, progress: Progress
+    request: Request,
+    target: Scan,
+    atlas: Scan,
+    alignment: Alignment,
+    device: torch.device,
+    progress: Progress,
+    proposal: Proposal | None = None,
 ) -> Transform:
-    """The deformable stage and its inverse."""
+    """The deformable stage, from what a trained method proposed where there is such a thing, and its inverse."""
     preset = PRESETS[request.quality]
     budget = Budget.of(request, target, atlas, device)
     pair, similarity = _pair(request.similarity, budget, preset.most_voxels, target, atlas, alignment, progress)
-    pair = pair.to(device)
-    field = register(pair, preset, similarity, lambda done: progress.done(0.85 * done))
+    pair = (pair if proposal is None else proposal.guided(pair)).to(device)
+    if proposal is not None and proposal.refinement is Refinement.NONE:
+        field = proposal.field_on(pair.grid).to(device)
+    else:
+        start = None if proposal is None else proposal.start_on(pair.grid).to(device)
+        if start is None and alignment.partial:
+            coarse = coarse_spacing(target)
+            start = search_displacements(pair, coarse, lambda done: progress.done(_SEARCHED * done))
+            preset = preset.finer_than(coarse / min(pair.grid.spacing))
+            progress.log("Part of a long body: large displacements were searched before the slopes are followed.")
+        begun = 0.0 if start is None else _SEARCHED
+        field = register(pair, preset, similarity, lambda done: progress.done(begun + (0.85 - begun) * done), start)
     before, after = _values(pair, similarity, preset, field)
     progress.done(0.85, "inverting the field")
     grid = pair.grid

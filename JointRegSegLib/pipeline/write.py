@@ -45,17 +45,22 @@ def write_images(
     progress.done(0.5)
     write_volume(folder / result.JACOBIAN, placed(checked.jacobian, grid, own), own)
     progress.done(0.8)
+    if propagated.confidence is not None:
+        write_volume(folder / result.CONFIDENCE, placed(propagated.confidence.round(2), grid, own), own)
     write_field(folder / result.FIELD, placed(field, grid, own), own)
     back = placed(field_inverse, inputs.atlas.grid, inputs.atlas_grid)
     write_field(folder / result.FIELD_INVERSE, back, inputs.atlas_grid)
     write_affine(folder / result.AFFINE, transform.affine)
 
 
-def manifest(request: Request, transform: Transform, start: str, device: str, started: datetime) -> dict[str, object]:
-    """Versions, settings and times of a run; no path and no name of a patient."""
+def manifest(
+    request: Request, transform: Transform, start: str, device: str, started: datetime, proposed: dict[str, object]
+) -> dict[str, object]:
+    """Versions, settings and times of a run, and what a model proposed; no path and no name of a patient."""
     return {
         "version": __version__,
-        "method": "instance",
+        "method": request.method,
+        **proposed,
         "quality": request.quality.value,
         "similarity": transform.similarity.value,
         "similarity_asked": request.similarity.value,

@@ -1,15 +1,18 @@
 """Registration by optimisation, without training: affine, then diffeomorphic."""
 
+from .affine import inside
 from .border import fade_beyond
 from .choice import choose_similarity
 from .deformable import register
 from .descent import combined_weight
+from .discrete import search_displacements
 from .pair import Pair
 from .presets import PRESETS, Preset
 from .scan import Scan
-from .search import Alignment, align
+from .search import Alignment, align, coarse_spacing
 from .similarity import pull_of
 from .starts import Start, as_placed
+from .unfold import unfold
 from .working import MARGIN, pair_on, working_grid
 
 __all__ = [
@@ -23,10 +26,14 @@ __all__ = [
     "align",
     "as_placed",
     "choose_similarity",
+    "coarse_spacing",
     "combined_weight",
     "fade_beyond",
+    "inside",
     "pair_on",
     "pull_of",
     "register",
+    "search_displacements",
+    "unfold",
     "working_grid",
 ]

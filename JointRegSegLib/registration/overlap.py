@@ -55,8 +55,8 @@ class Together:
 class LabelOverlap:
     """Minus the squared difference of soft labels, summed over the structures: largest where they overlap entirely.
 
-    Each voxel counts as much as both sides are sure of it (their largest shares, background included). A structure is
-    looked for in the box that holds it on both sides.
+    Each voxel counts as much as both sides are sure of it: from 0 where all classes are equally likely to 1. A
+    structure is looked for in the box that holds it on both sides.
     """
 
     def __init__(self, fixed: Tensor, moving: Tensor) -> None:
@@ -91,11 +91,13 @@ class LabelOverlap:
 
 
 def _sureness(shares: Tensor) -> Tensor:
-    """The largest share of each voxel, background included, (1, 1, D, H, W) float32."""
+    """How far each voxel is from all K classes being equally likely, from 0 to 1 for certainty, (1, 1, D, H, W)."""
     background = torch.full_like(shares[:, :1], _ONE, dtype=torch.float32)
-    for channel in shares.split(1, 1):  # a sum over all at once would make them all floats
-        background -= channel
-    return torch.maximum(background, shares.amax(1, keepdim=True).float()).div_(_ONE)
+    for share in shares.split(1, 1):  # a sum over all at once would make them all floats
+        background -= share
+    largest = torch.maximum(background, shares.amax(1, keepdim=True).float()).div_(_ONE)
+    classes = shares.shape[1] + 1
+    return largest.sub_(1 / classes).div_(1 - 1 / classes).clamp_(0, 1)
 
 
 def _box(fixed: Tensor, moving: Tensor) -> Box | None:

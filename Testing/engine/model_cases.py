@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter
 
 from JointRegSegLib import methods
 from JointRegSegLib.job import Device
@@ -20,17 +21,20 @@ TABLE = LabelTable([Label(2, "left box", (255, 0, 0)), Label(5, "right box", (0,
 
 
 def write_boxes(folder: Path, subjects: int = 6, grid: Grid = GRID) -> Path:
-    """Scans `00_mr` and on with their label maps and a label table: two bright boxes, elsewhere in each."""
+    """Scans `00_mr` and on with their label maps and a label table: a body with two bright boxes, elsewhere in each."""
     folder.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(3)
     for number in range(subjects):
-        image = 0.2 * texture(grid.shape, seed=number)[0, 0].numpy() + 0.2
+        away = [(np.arange(n) - (n - 1) / 2) / (0.42 * n) for n in grid.shape]
+        body = sum(part**2 for part in np.meshgrid(*away, indexing="ij")) < 1
+        image = 0.05 * texture(grid.shape, seed=number)[0, 0].numpy() + 0.3 * body
         labels = np.zeros(grid.shape, np.uint16)
-        for value, left in ((2, 3), (5, 11)):
-            k, j, i = random.integers(-1, 2, 3) + (7, 7, left)
-            labels[k : k + 8, j : j + 10, i : i + 6] = value
-        image[labels == 2] += 0.4
-        image[labels == 5] += 0.7
+        for value, left in ((2, 5), (5, 11)):
+            k, j, i = np.array([7, 7, left]) + random.integers(-1, 2, 3)
+            labels[k : k + 7, j : j + 8, i : i + 5] = value
+        image[labels == 2] += 0.3
+        image[labels == 5] += 0.6
+        image = gaussian_filter(image, 0.5)
         save(folder / f"{number:02d}_mr.nii.gz", (1000 * image).astype(np.float32), grid)
         write_label_map(folder / f"{number:02d}_labels.nii.gz", LabelMap(labels, grid, TABLE))
     (folder / "table.txt").write_text(

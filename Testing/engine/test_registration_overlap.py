@@ -61,7 +61,7 @@ def test_labels_that_agree_pull_nowhere_and_unsure_ones_pull_less() -> None:
     same = LabelOverlap(MOVING, MOVING)
     assert float(same.force(points, None).abs().max()) < 1e-6
     assert same.value(points, None) == pytest.approx(0.0, abs=1e-9)
-    unsure = stored(0.5 * ball((13, 15, 20), 6))
+    unsure = stored(0.75 * ball((13, 15, 20), 6))  # half of the way from 1/2 to 1
     sure = stored(ball((13, 15, 20), 6))
     empty = torch.zeros_like(sure)
     weak, strong = (LabelOverlap(labels, empty)._counted(points, None) for labels in (unsure, sure))

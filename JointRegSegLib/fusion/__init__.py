@@ -1,0 +1,5 @@
+"""Several opinions on where structures lie, made one."""
+
+from .pooling import Fused, pool
+
+__all__ = ["Fused", "pool"]

@@ -1,0 +1,100 @@
+"""What a trained method says about one pair, and how the optimisation takes it up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..fields import affine_positions, gaussian, sample
+from ..job import Refinement
+from ..registration import Pair, inside, unfold
+from ..volumes import Grid, Label, LabelMap, present_values
+
+_ONE = 255.0
+_BLUR_PER_FACTOR = 0.35
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A trained method's opinion on a pair, on the model's grid around the target.
+
+    Attributes:
+        field: u (1, 3, D, H, W) in voxels of `grid`, between the target and the atlas behind the affine.
+        probabilities: of the target's classes (1, K, D, H, W), background at 0; None where the method does not segment.
+        structures: the label of class i + 1 at place i.
+        grid: its directions are the target's.
+        labels: the atlas's labels.
+        affine: 4x4, target points to atlas points, LPS mm.
+        refinement: what the optimisation does with the field; not AUTO.
+        facts: what the manifest of a run says of the model.
+    """
+
+    field: Tensor
+    probabilities: Tensor | None
+    structures: tuple[Label, ...]
+    grid: Grid
+    labels: LabelMap
+    affine: NDArray[np.float64]
+    refinement: Refinement
+    facts: dict[str, object]
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """The label value of class i + 1 at place i."""
+        return tuple(label.value for label in self.structures)
+
+    def field_on(self, grid: Grid) -> Tensor:
+        """The field on another grid with the target's directions, in voxels of it; beyond the model's the edge's."""
+        scale = [old / new for old, new in zip(self.grid.spacing, grid.spacing, strict=True)]
+        found = sample(self.field, affine_positions(grid, self.grid, np.eye(4), self.field))
+        return found * found.new_tensor(scale[::-1]).view(1, 3, 1, 1, 1)
+
+    def start_on(self, grid: Grid) -> Tensor:
+        """The field as the optimisation may begin with it: without folds."""
+        return unfold(self.field_on(grid))
+
+    def probabilities_on(self, grid: Grid) -> tuple[Tensor, Tensor]:
+        """The probabilities (K, D, H, W) on another grid, and where the model saw the target, (D, H, W), 0 or 1.
+
+        `ValueError` where the method does not segment.
+        """
+        if self.probabilities is None:
+            raise ValueError("the method does not segment")
+        positions = affine_positions(grid, self.grid, np.eye(4), self.field)
+        found = torch.cat([sample(share, positions) for share in self.probabilities.split(1, 1)], 1)
+        return found[0], inside(positions, self.grid.shape)[0, 0]
+
+    def guided(self, pair: Pair) -> Pair:
+        """The pair, with the probabilities and the atlas's labels as soft labels where the refinement is joint.
+
+        Beyond what the model saw each class is as likely as any other.
+        """
+        if self.refinement is not Refinement.JOINT or self.probabilities is None:
+            return pair
+        places = affine_positions(pair.grid, self.grid, np.eye(4), self.field)
+        unseen = inside(places, self.grid.shape) == 0
+        there = affine_positions(pair.grid, self.labels.grid, self.affine, self.field)
+        present = present_values(self.labels.array)
+        shared = [(c, value) for c, value in enumerate(self.values, 1) if value in present]
+        fixed, moving = [], []
+        for c, value in shared:
+            share = sample(self.probabilities[:, c : c + 1], places)
+            fixed.append(_stored(share.masked_fill_(unseen, 1 / (len(shared) + 1))))
+            mask = torch.from_numpy((self.labels.array == value).astype(np.float32))[None, None]
+            moving.append(_stored(sample(smoothed(mask, self.labels.grid, pair.grid), there, padding="zeros")))
+        return replace(pair, fixed_labels=torch.cat(fixed, 1), moving_labels=torch.cat(moving, 1))
+
+
+def smoothed(image: Tensor, grid: Grid, wanted: Grid) -> Tensor:
+    """An image (1, 1, D, H, W) on `grid` without what voxels as wide as `wanted`'s cannot hold."""
+    factors = [new / old for new, old in zip(wanted.spacing, grid.spacing, strict=True)]
+    w, h, d = (_BLUR_PER_FACTOR * factor if factor > 1.2 else 0.0 for factor in factors)
+    return gaussian(image, (d, h, w))
+
+
+def _stored(share: Tensor) -> Tensor:
+    return share.mul_(_ONE).round_().to(torch.uint8)

@@ -1,0 +1,164 @@
+"""A model package, ready to be asked about a pair."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .. import methods
+from ..fields import affine_positions, sample
+from ..job import Code, JobError, Refinement, Request
+from ..networks import JointModel, placed
+from ..training.card import Card
+from ..training.frame import Frame, scaled
+from ..training.package import fit, load_package
+from ..volumes import Grid, Label, LabelMap, Volume, present_values
+from .prepare import Inputs
+from .progress import Progress
+from .proposal import Proposal, smoothed
+
+_LEAST_SEEN, _USUALLY_SEEN = 0.5, 0.95
+_COUNTED = 100_000
+
+
+class TrainedModel:
+    """A trained method's network on a device.
+
+    Attributes:
+        card: what the package says of itself.
+    """
+
+    def __init__(self, model: JointModel, card: Card, device: torch.device) -> None:
+        self.card = card
+        self._model, self._device = model, device
+        self._frame = Frame(card.size, card.spacing, card.intensity)
+
+    @classmethod
+    def load(cls, path: Path, method: str, device: torch.device) -> TrainedModel:
+        """The model in a package; `JobError` MODEL_MISSING, MODEL_INVALID, or MODEL_UNFIT for another method's."""
+        state, card = load_package(path)
+        if card.method != method:
+            raise _unfit(path, f"it was trained by the method {card.method}, not {method}", "Name that method.")
+        try:
+            model = methods.build(card.method, card.config, card.classes)
+        except JobError as problem:
+            raise _unfit(path, problem.message.rstrip("."), "Train it again with this version.") from problem
+        model.strip_training_branches()
+        fit(model, state, path)
+        if card.intensity != model.input_spec.intensity:
+            what = f"it was trained on intensities scaled by {card.intensity}, its networks take "
+            raise _unfit(path, what + model.input_spec.intensity, "Train it again with this version.")
+        return cls(placed(model, device).eval(), card, device)
+
+    @property
+    def segments(self) -> bool:
+        """Whether the method gives probabilities of structures."""
+        return "segmentation" in self._model.capabilities
+
+    @property
+    def structures(self) -> tuple[Label, ...]:
+        """The labels of classes 1 to K-1."""
+        return tuple(Label(s.value, s.name, s.color) for s in self.card.structures)
+
+    def require_same_structures(self, labels: LabelMap) -> None:
+        """`JobError` MODEL_UNFIT where an atlas's labels do not mean what the model's classes mean."""
+        if not self.segments:
+            return
+        known = {label.value: label.name for label in self.structures}
+        present = {value: labels.table[value].name for value in present_values(labels.array)}
+        if unknown := [f"{value} {name}" for value, name in present.items() if value not in known]:
+            raise _disagreeing(f"the model does not know {', '.join(unknown)}")
+        both = [(value, name, known[value]) for value, name in present.items() if _differ(value, name, known[value])]
+        if both:
+            value, ours, its = both[0]
+            raise _disagreeing(f"{value} is {ours} in the atlas and {its} in the model")
+
+    def propose(
+        self, inputs: Inputs, affine: NDArray[np.float64], refinement: Refinement, progress: Progress
+    ) -> Proposal:
+        """What the model says of a pair whose affine (target to atlas points, LPS mm) is known.
+
+        Raises `JobError` MODEL_UNFIT where the model's grid shows less than half of the target's body.
+        """
+        grid = self._frame.around(inputs.target.grid)
+        self._require_in_sight(inputs, grid, progress)
+        fixed, grid = self._frame.image(inputs.target)
+        fixed, moving = fixed.to(self._device), self._aligned(inputs.atlas, grid, affine).to(self._device)
+        field = self._model.register(moving, fixed).float().cpu()
+        probabilities = self._model.segment(fixed).float().softmax(1).cpu() if self.segments else None
+        if refinement is Refinement.AUTO:
+            refinement = Refinement.JOINT if self.segments else Refinement.IMAGES
+        return Proposal(
+            field,
+            probabilities,
+            self.structures,
+            grid,
+            inputs.labels,
+            affine,
+            refinement,
+            {"refinement": refinement.value, "fused": self.segments, "model": self._summary()},
+        )
+
+    def _summary(self) -> dict[str, object]:
+        return {"digest": self.card.digest, **self.card.training}
+
+    def _aligned(self, atlas: Volume, grid: Grid, affine: NDArray[np.float64]) -> Tensor:
+        """The atlas behind the affine, (1, 1, D, H, W) on a grid in target space; beyond it is its darkest."""
+        image = torch.from_numpy(scaled(atlas.array, self.card.intensity))[None, None]
+        darkest = float(image.min())
+        image = smoothed(image - darkest, atlas.grid, grid)
+        return sample(image, affine_positions(grid, atlas.grid, affine, image), padding="zeros") + darkest
+
+    def _require_in_sight(self, inputs: Inputs, grid: Grid, progress: Progress) -> None:
+        body = np.argwhere(inputs.body)
+        points = inputs.target.grid.to_lps(body[:: max(1, len(body) // _COUNTED), ::-1])
+        index = grid.to_index(points)
+        share = float(((index > -0.5) & (index < np.asarray(grid.size) - 0.5)).all(1).mean())
+        extent = " x ".join(f"{mm:.0f}" for mm in grid.extent)
+        if share < _LEAST_SEEN:
+            raise JobError(
+                Code.MODEL_UNFIT,
+                f"The model sees {extent} mm around the target's middle, {share:.0%} of its body.",
+                "Crop the target to what the model's training scans show, or take another model.",
+            )
+        if share < _USUALLY_SEEN:
+            progress.caution("model-sight", f"The model sees {extent} mm: {share:.0%} of the target's body.")
+
+
+def load_model(request: Request, labels: LabelMap, device: torch.device, progress: Progress) -> TrainedModel:
+    """The model that a request names, fit for the atlas's labels.
+
+    Raises `JobError`: as of `TrainedModel.load`; MODEL_UNFIT where labels disagree or a joint refinement needs a
+    segmentation that the method does not give; REQUEST_INVALID for an unknown method.
+    """
+    assert request.model is not None  # a request of a trained method names one
+    model = TrainedModel.load(request.model, request.method, device)
+    model.require_same_structures(labels)
+    if request.refinement is Refinement.JOINT and not model.segments:
+        raise _unfit(request.model, "it does not segment, as a joint refinement needs", "Refine with images.")
+    facts = ", ".join(f"{name} {value:.4g}" for name, value in model.card.training.items())
+    progress.log(f"The model: {request.method} ({facts}).")
+    return model
+
+
+def _differ(value: int, name: str, other: str) -> bool:
+    """Whether both names of a value were given by someone and are not one but for case and punctuation."""
+    unnamed = Label.default(value).name
+    plain, its = ("".join(filter(str.isalnum, words.casefold())) for words in (name, other))
+    return unnamed not in (name, other) and plain != its
+
+
+def _disagreeing(what: str) -> JobError:
+    return JobError(
+        Code.MODEL_UNFIT,
+        f"The labels of atlas and model disagree: {what}.",
+        "Give an atlas that is labelled as the model's training scans were, or another model.",
+    )
+
+
+def _unfit(path: Path, what: str, advice: str) -> JobError:
+    return JobError(Code.MODEL_UNFIT, f"The model package {path} cannot be used: {what}.", advice)
