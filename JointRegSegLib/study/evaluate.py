@@ -1,0 +1,261 @@
+"""How good a trained model is on a data set: the command `evaluate --model`."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .. import metrics
+from ..job import Atlas, Code, Device, Event, JobError, Kind, Quality, Refinement, Request
+from ..pipeline.check import determinants
+from ..pipeline.devices import choose_device, limit_threads
+from ..pipeline.fuse import fuse
+from ..pipeline.prepare import Inputs, prepare
+from ..pipeline.progress import Progress
+from ..pipeline.propagate import propagate
+from ..pipeline.proposal import Proposal
+from ..pipeline.trained import TrainedModel
+from ..pipeline.transform import align_step, register_step
+from ..registration import Alignment, Scan
+from ..service.eta import Eta
+from ..training.card import load_card
+from ..training.subjects import Split, Subject, data_invalid, read_subjects
+from ..volumes import LabelMap, canonical, read_label_map, resample_labels_to
+
+RECORDS = "records.jsonl"
+
+
+class Arm(str, Enum):
+    """What is measured: the method's field as it is or refined, or the optimisation without the method."""
+
+    METHOD = "none"
+    IMAGES = "images"
+    JOINT = "joint"
+    OPTIMISATION = "optimisation"
+
+
+@dataclass(frozen=True)
+class Study:
+    """What to measure, on what, and where the tables go.
+
+    Attributes:
+        model: the model package.
+        data: a folder or a CSV, as `training.subjects.read_subjects` reads it.
+        output: the folder of records and tables.
+        split: whose labelled scans are the targets.
+        atlases: how many labelled training scans are atlases, the first by id; as many as trained the model where None.
+        arms: what to measure.
+        quality, start, device, threads: as of a request.
+    """
+
+    model: Path
+    data: Path
+    output: Path
+    split: Split = Split.TEST
+    atlases: int | None = None
+    arms: tuple[Arm, ...] = tuple(Arm)
+    quality: Quality = Quality.NORMAL
+    start: str = "auto"
+    device: Device = Device.AUTO
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """The figures of one arm on one pair.
+
+    Attributes:
+        atlas, target: ids.
+        arm: what was measured.
+        dice, hd95: source of labels -> structure -> 0 to 1, or mm (NaN where either side lacks it). Sources are
+            "registration", the atlas's labels carried over; "segmentation", the network's own; "fused", both pooled.
+        figures: of the deformation inside the target's body, the affine's share taken out: "folding" (% of
+            determinants of 0 or less), "std(Jac)", "SDlogJ", "TC" (volume of carried labels by the atlas's); "NCC" of
+            target and warped atlas; "seconds" of all but reading and the affine, which all arms share.
+    """
+
+    atlas: str
+    target: str
+    arm: str
+    dice: dict[str, dict[str, float]] = field(default_factory=dict)
+    hd95: dict[str, dict[str, float]] = field(default_factory=dict)
+    figures: dict[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """The record as one line; NaN is null."""
+        return json.dumps(_plain(asdict(self)))
+
+
+def evaluate(asked: Study, report: Callable[[Event], None]) -> list[Record]:
+    """Register every atlas to every target by each arm, measure, and write a line of JSON for each.
+
+    Raises `JobError`: OUTPUT_EXISTS, DATA_INVALID without atlases or targets, and what reading, the model and the
+    pipeline raise.
+    """
+    card = load_card(asked.model)
+    atlases, targets = _pairs(asked, int(card.training.get("labelled", 1)))
+    _begin(asked.output)
+    progress = Progress(report, lambda: False)
+    limit_threads(asked.threads)
+    device = choose_device(asked.device, progress)
+    model = TrainedModel.load(asked.model, card.method, device)
+    arms = tuple(arm for arm in asked.arms if arm is not Arm.JOINT or model.segments)
+    pairs = [(atlas, target) for atlas in atlases for target in targets]
+    records, eta = [], Eta()
+    with (asked.output / RECORDS).open("w", encoding="utf-8") as file, torch.inference_mode():
+        for number, (atlas, target) in enumerate(pairs):
+            fraction = number / len(pairs)
+            words = f"pair {number + 1} of {len(pairs)}"
+            report(Event(Kind.PROGRESS, words, "evaluate", fraction, eta.update(fraction)))
+            for record in _pair(asked, model, arms, atlas, target, device):
+                file.write(record.to_json() + "\n")
+                file.flush()
+                records.append(record)
+    report(Event(Kind.PROGRESS, f"{len(pairs)} pairs", "evaluate", 1.0, 0.0))
+    return records
+
+
+def _pairs(asked: Study, labelled: int) -> tuple[list[Subject], list[Subject]]:
+    """The atlases and the targets, each with labels."""
+    known = [subject for subject in read_subjects(asked.data) if subject.label is not None]
+    targets = [subject for subject in known if subject.split is asked.split]
+    atlases = [s for s in known if s.split is Split.TRAIN][: labelled if asked.atlases is None else asked.atlases]
+    if not targets:
+        raise data_invalid(
+            asked.data, f"no scan of the split {asked.split.value} has labels", "Name another split, val for instance."
+        )
+    if asked.split is Split.TRAIN:
+        targets = [subject for subject in targets if subject not in atlases]
+    if not atlases or not targets:
+        raise data_invalid(asked.data, "it gives no pair of an atlas and a target", "Label more training scans.")
+    return atlases, targets
+
+
+def _begin(output: Path) -> None:
+    if (output / RECORDS).exists():
+        raise JobError(
+            Code.OUTPUT_EXISTS, f"The output folder {output} already holds an evaluation.", "Name another folder."
+        )
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise JobError(
+            Code.OUTPUT_UNWRITABLE,
+            f"The output folder {output} cannot be written: {problem.strerror or problem}.",
+            "Name another folder.",
+        ) from problem
+
+
+def _pair(
+    asked: Study, model: TrainedModel, arms: tuple[Arm, ...], atlas: Subject, target: Subject, device: torch.device
+) -> Iterator[Record]:
+    assert atlas.label is not None
+    assert target.label is not None
+    request = Request(
+        (Atlas(atlas.image, atlas.label),),
+        target.image,
+        asked.output,
+        quality=asked.quality,
+        start=asked.start,
+        device=asked.device,
+    )
+    quiet = Progress(lambda event: None, lambda: False)
+    with quiet.step("prepare", ""):
+        inputs, target_scan, atlas_scan = prepare(request, quiet)
+        model.require_same_structures(inputs.labels)
+        truth = canonical(read_label_map(target.label))
+        if not truth.grid.same_as(inputs.target.grid):
+            truth = resample_labels_to(truth, inputs.target.grid)
+    with quiet.step("align", ""):
+        alignment = align_step(request, target_scan, atlas_scan, quiet)
+    begun = time.perf_counter()
+    with quiet.step("register", ""):
+        proposal = model.propose(inputs, alignment.matrix, Refinement.NONE, quiet)
+    proposing = time.perf_counter() - begun
+    for arm in arms:
+        own = None if arm is Arm.OPTIMISATION else replace(proposal, refinement=Refinement(arm.value))
+        deformed = _deformed(request, inputs, target_scan, atlas_scan, alignment, own, device, quiet)
+        names = {label.value: label.name for label in model.structures}
+        yield _record(atlas.id, target.id, arm, deformed, inputs, alignment, truth, names, proposing)
+
+
+@dataclass(frozen=True)
+class _Deformed:
+    """What one arm gave: label maps by source (k, j, i), the warped atlas, the field (LPS mm), and its seconds."""
+
+    labels: dict[str, NDArray[Any]]
+    warped: NDArray[np.float32]
+    field: NDArray[np.float32]
+    seconds: float
+    proposed: bool
+
+
+def _deformed(
+    request: Request,
+    inputs: Inputs,
+    target_scan: Scan,
+    atlas_scan: Scan,
+    alignment: Alignment,
+    proposal: Proposal | None,
+    device: torch.device,
+    quiet: Progress,
+) -> _Deformed:
+    begun = time.perf_counter()
+    with quiet.step("register", ""):
+        transform = register_step(request, target_scan, atlas_scan, alignment, device, quiet, proposal)
+        found = transform.forward(inputs.target.grid)
+    propagated = propagate(inputs, found)
+    labels = {"registration": propagated.labels.array}
+    if proposal is not None and proposal.probabilities is not None:
+        labels["fused"] = fuse(inputs, found, propagated, proposal).labels.array
+    seconds = time.perf_counter() - begun
+    if proposal is not None and proposal.probabilities is not None:
+        shares, _ = proposal.probabilities_on(inputs.target.grid)
+        labels["segmentation"] = np.array([0, *proposal.values], np.uint16)[shares.argmax(0).numpy()]
+    return _Deformed(labels, propagated.warped, found, seconds, proposal is not None)
+
+
+def _record(
+    atlas: str,
+    target: str,
+    arm: Arm,
+    found: _Deformed,
+    inputs: Inputs,
+    alignment: Alignment,
+    truth: LabelMap,
+    names: dict[int, str],
+    proposing: float,
+) -> Record:
+    spacing = tuple(reversed(truth.grid.spacing))
+    dice, hd95 = {}, {}
+    for source, labels in found.labels.items():
+        overlaps = metrics.dice(labels, truth.array)
+        dice[source] = {names.get(v, f"label {v}"): overlap for v, overlap in overlaps.items()}
+        hd95[source] = {names.get(v, f"label {v}"): metrics.hd95(labels, truth.array, v, spacing) for v in overlaps}
+    affine = float(np.linalg.det(alignment.matrix[:3, :3]))
+    folds = metrics.statistics(determinants(found.field, inputs.target.grid) / np.float32(affine), inputs.body)
+    voxels = affine * inputs.target.grid.voxel_ml / inputs.atlas.grid.voxel_ml
+    figures = {
+        "folding": folds.folding_percent,
+        "std(Jac)": folds.std,
+        "SDlogJ": folds.sd_log,
+        "TC": voxels * metrics.topology_change(found.labels["registration"], inputs.labels.array),
+        "NCC": metrics.ncc(inputs.target.array, found.warped, inputs.body),
+        "seconds": found.seconds + (proposing if found.proposed else 0.0),
+    }
+    return Record(atlas, target, arm.value, dice, hd95, figures)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return None if isinstance(value, float) and not np.isfinite(value) else value

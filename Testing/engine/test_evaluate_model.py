@@ -1,0 +1,114 @@
+"""The command `evaluate --model`: pairs, records, tables, and figures with known values."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from JointRegSegLib import cli
+from JointRegSegLib.job import Code
+from JointRegSegLib.study.evaluate import Arm, Record
+from JointRegSegLib.study.tables import MEAN, cells, markdown, write_tables
+from JointRegSegLib.study.train import Trained
+from Testing.engine.model_cases import trained_on_boxes
+from Testing.rig.need import need
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return trained_on_boxes(tmp_path_factory.mktemp("trained"))
+
+
+def _command(trained: Trained, output: Path, *more: str) -> list[str]:
+    data = trained.model.parents[1] / "data"
+    named = ["evaluate", "--model", str(trained.model), "--data", str(data), "--output", str(output)]
+    return [*named, "--quality", "fast", "--start", "as-placed", "--device", "cpu", "--threads", "1", *more]
+
+
+def test_all_four_are_measured_on_every_pair(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    need("matplotlib")
+    assert cli.main(_command(trained, tmp_path / "out", "--split", "val")) == 0
+    said = capsys.readouterr()
+    assert "[  0%] evaluate: pair 1 of 4" in said.err
+    assert "| method, refined by images and segmentation |" in said.out
+    lines = [json.loads(line) for line in (tmp_path / "out" / "records.jsonl").read_text().splitlines()]
+    found = [(line["atlas"], line["target"], line["arm"]) for line in lines]
+    assert found == [(a, t, arm.value) for a in ("00", "01") for t in ("04", "05") for arm in Arm]
+    for line in lines:
+        sources = {"registration"} if line["arm"] == "optimisation" else {"registration", "segmentation", "fused"}
+        assert set(line["dice"]) == set(line["hd95"]) == sources
+        assert set(line["dice"]["registration"]) == {"left box", "right box"}
+        assert all(0 <= value <= 1 for score in line["dice"].values() for value in score.values())
+        assert set(line["figures"]) == {"folding", "std(Jac)", "SDlogJ", "TC", "NCC", "seconds"}
+        assert line["figures"]["seconds"] > 0
+        assert 0.5 < line["figures"]["TC"] < 2
+    best = [line["figures"]["NCC"] for line in lines if line["arm"] == "optimisation"]
+    alone = [line["figures"]["NCC"] for line in lines if line["arm"] == "none"]
+    assert np.mean(best) > np.mean(alone)  # a network of a few steps moves nothing
+    segmented = {line["target"]: [] for line in lines}
+    for line in lines:
+        if "segmentation" in line["dice"]:
+            segmented[line["target"]].append(line["dice"]["segmentation"])
+    assert all(score == scores[0] for scores in segmented.values() for score in scores)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "dice.png",
+        "records.jsonl",
+        "table.csv",
+        "table.md",
+    ]
+
+
+def test_chosen_arms_and_atlases_alone(trained: Trained, tmp_path: Path) -> None:
+    more = ["--split", "val", "--atlases", "1", "--refine", "none", "--refine", "optimisation", "--quiet"]
+    assert cli.main(_command(trained, tmp_path / "out", *more)) == 0
+    lines = [json.loads(line) for line in (tmp_path / "out" / "records.jsonl").read_text().splitlines()]
+    assert [(line["atlas"], line["arm"]) for line in lines] == 2 * [("00", "none"), ("00", "optimisation")]
+
+
+def test_what_cannot_be_evaluated_is_refused(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "records.jsonl").touch()
+    cases: list[tuple[Path, list[str], Code]] = [
+        (tmp_path / "new", [], Code.DATA_INVALID),  # no scan is for testing
+        (tmp_path / "new", ["--split", "val", "--atlases", "0"], Code.DATA_INVALID),
+        (tmp_path / "new", ["--model", str(tmp_path / "none")], Code.MODEL_MISSING),
+        (tmp_path / "old", ["--split", "val"], Code.OUTPUT_EXISTS),
+    ]
+    for output, more, code in cases:
+        assert cli.main(_command(trained, output, *more)) == 2
+        assert f"error [{code.value}]: " in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+    for words in (["--model", "m"], ["--labels", "l"], []):
+        with pytest.raises(SystemExit):
+            cli.main(["evaluate", *words])
+
+
+def test_tables_hold_means_and_deviations_over_pairs(tmp_path: Path) -> None:
+    nan = float("nan")
+    records = [
+        Record("a", "x", "none", {"registration": {"one": 0.5, "two": 0.7}}, {"registration": {"one": 2, "two": 4}}),
+        Record("a", "y", "none", {"registration": {"one": 0.7, "two": 0.9}}, {"registration": {"one": 6, "two": nan}}),
+    ]
+    records = [Record(r.atlas, r.target, r.arm, r.dice, r.hd95, {"NCC": n}) for n, r in enumerate(records)]
+    found = {(cell.figure, cell.structure): (cell.mean, cell.std, cell.n) for cell in cells(records)}
+    assert found["registration Dice", MEAN] == pytest.approx((0.7, 0.1, 2))
+    assert found["registration Dice", "one"] == pytest.approx((0.6, 0.1, 2))
+    assert found["registration HD95", MEAN] == pytest.approx((4.5, 1.5, 2))
+    assert found["registration HD95", "two"] == pytest.approx((4, 0, 1))
+    assert found["NCC", ""] == pytest.approx((0.5, 0.5, 2))
+    write_tables(tmp_path, records)
+    with (tmp_path / "table.csv").open(encoding="utf-8") as file:
+        rows = {(row["figure"], row["structure"]): row for row in csv.DictReader(file)}
+    assert (rows["registration HD95", "two"]["arm"], rows["registration HD95", "two"]["pairs"]) == ("none", "1")
+    text = markdown(cells(records))
+    assert "| method alone | 0.700 ± 0.100 | 4.500 ± 1.500 | 0.500 ± 0.500 |" in text
+    assert "| method alone | 0.600 ± 0.100 | 0.800 ± 0.100 |" in text
+    assert "null" in Record("a", "b", "none", {}, {"registration": {"one": nan}}).to_json()
