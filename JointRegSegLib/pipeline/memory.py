@@ -19,12 +19,15 @@ from ..registration import Scan, working_grid
 from ..volumes import Grid
 from .machine import free_memory, peak_memory
 from .progress import Progress
+from .proposal import Proposal
 
 BASE = 355e6
 WHILE_DEFORMING = 20.0
 WITH_FIELDS = 65.0
 PER_WORKING_VOXEL = 230.0
 PER_WORKING_VOXEL_COSTLY = 345.0
+PER_SOFT_LABEL = 3.0
+"""Both sides' bytes, and an eighth of them on each coarser level; what one structure's pull takes is soon free."""
 _SHARE_OF_FREE = 0.8
 _LEAST_VOXELS = 20e3
 
@@ -49,26 +52,32 @@ class Budget:
         allowed: bytes where the deformable stage computes.
         fixed: bytes of them that go elsewhere, whatever the working grid.
         weighted: whether voxels are left out of the comparison.
+        soft_labels: how many structures pull too, which takes `PER_SOFT_LABEL` bytes each for a working voxel.
     """
 
     allowed: float
     fixed: float
     weighted: bool
+    soft_labels: int = 0
 
     @classmethod
-    def of(cls, request: Request, target: Scan, atlas: Scan, device: torch.device) -> Budget:
+    def of(
+        cls, request: Request, target: Scan, atlas: Scan, device: torch.device, proposal: Proposal | None = None
+    ) -> Budget:
         """The budget on this machine. Raises `JobError` OUT_OF_MEMORY where the scans alone are too large."""
         weighted = any(scan.cut or scan.weight is not None for scan in (target, atlas))
         inputs = float(target.image.numel() + atlas.image.numel())
         # What the process holds already, the scans among it, is part of the prediction.
         own = math.inf if request.memory_gb is None else request.memory_gb * 1e9
         allowed = min(own, peak_memory() + _SHARE_OF_FREE * free_memory())
-        needed = predicted_peak(inputs, 0.0, weighted)
+        held = 0.0 if proposal is None else proposal.held_bytes
+        soft_labels = 0 if proposal is None else proposal.soft_labels
+        needed = predicted_peak(inputs, 0.0, weighted) + held
         if allowed < needed:
             raise _too_little(allowed, needed)
         if device.type == "cuda":
-            return cls(min(own, _SHARE_OF_FREE * torch.cuda.mem_get_info(device)[0]), 0.0, weighted)
-        return cls(allowed, BASE + WHILE_DEFORMING * inputs, weighted)
+            return cls(min(own, _SHARE_OF_FREE * torch.cuda.mem_get_info(device)[0]), 0.0, weighted, soft_labels)
+        return cls(allowed, BASE + WHILE_DEFORMING * inputs + held, weighted, soft_labels)
 
     def working_grid(self, target: Scan, most_voxels: float, similarity: Similarity) -> Grid:
         """The finest working grid of at most `most_voxels` that the memory allows.
@@ -77,6 +86,7 @@ class Budget:
         """
         costly = self.weighted or similarity is Similarity.MIND
         each = PER_WORKING_VOXEL_COSTLY if costly else PER_WORKING_VOXEL
+        each += PER_SOFT_LABEL * self.soft_labels
         affordable = (self.allowed - self.fixed) / each
         if affordable < _LEAST_VOXELS:
             raise _too_little(self.allowed, self.fixed + _LEAST_VOXELS * each)

@@ -47,6 +47,17 @@ class Proposal:
         """The label value of class i + 1 at place i."""
         return tuple(label.value for label in self.structures)
 
+    @property
+    def soft_labels(self) -> int:
+        """How many structures pull in the optimisation."""
+        return len(self.structures) if self.refinement is Refinement.JOINT else 0
+
+    @property
+    def held_bytes(self) -> float:
+        """What the proposal itself takes of the memory."""
+        tensors = [self.field] if self.probabilities is None else [self.field, self.probabilities]
+        return float(sum(tensor.numel() * tensor.element_size() for tensor in tensors))
+
     def field_on(self, grid: Grid) -> Tensor:
         """The field on another grid with the target's directions, in voxels of it; beyond the model's the edge's."""
         scale = [old / new for old, new in zip(self.grid.spacing, grid.spacing, strict=True)]

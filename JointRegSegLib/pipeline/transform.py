@@ -107,7 +107,7 @@ def register_step(
 ) -> Transform:
     """The deformable stage, from what a trained method proposed where there is such a thing, and its inverse."""
     preset = PRESETS[request.quality]
-    budget = Budget.of(request, target, atlas, device)
+    budget = Budget.of(request, target, atlas, device, proposal)
     pair, similarity = _pair(request.similarity, budget, preset.most_voxels, target, atlas, alignment, progress)
     pair = (pair if proposal is None else proposal.guided(pair)).to(device)
     if proposal is not None and proposal.refinement is Refinement.NONE:

@@ -17,6 +17,7 @@ from JointRegSegLib.job import Atlas, Code, Device, JobError, Kind, Quality, Ref
 from JointRegSegLib.job.result import CONFIDENCE, FIELD, FILES, LABELS
 from JointRegSegLib.metrics import dice
 from JointRegSegLib.pipeline.fuse import fuse
+from JointRegSegLib.pipeline.memory import PER_WORKING_VOXEL, Budget
 from JointRegSegLib.pipeline.prepare import Inputs, prepare
 from JointRegSegLib.pipeline.progress import Progress
 from JointRegSegLib.pipeline.propagate import propagate
@@ -122,6 +123,17 @@ def test_a_segmentation_brings_home_what_the_images_do_not_show(boxes: Path, tmp
         there = sample(reference, affine_positions(pair.grid, truth.grid, np.eye(4), field), "nearest", "zeros")
         overlaps[how] = dice(moved.numpy().astype(int), there.numpy().astype(int))
     assert overlaps[Refinement.JOINT][2] > 0.9 > 0.8 > overlaps[Refinement.IMAGES][2]
+
+
+def test_structures_that_pull_cost_memory(boxes: Path, tmp_path: Path) -> None:
+    _, target, _, joint, _ = _known_proposal(boxes, tmp_path, Refinement.JOINT)
+    images = replace(joint, refinement=Refinement.IMAGES)
+    assert (joint.soft_labels, images.soft_labels) == (2, 0)
+    assert joint.held_bytes == 4 * (3 + 3) * np.prod(joint.grid.size)
+    voxels = np.prod(working_grid(target, 1e9).size)
+    short = Budget(float(voxels) * PER_WORKING_VOXEL, 0.0, weighted=False)
+    sizes = [replace(short, soft_labels=n).working_grid(target, 1e9, Similarity.LNCC).size for n in (0, 40)]
+    assert np.prod(sizes[1]) < np.prod(sizes[0]) == voxels
 
 
 def test_fusing_heals_labels_where_the_model_is_sure_and_keeps_them_elsewhere(boxes: Path, tmp_path: Path) -> None:
