@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from JointRegSegLib import methods
 from JointRegSegLib.fields import warp
 from JointRegSegLib.losses import diffusion, mean_squares
 from JointRegSegLib.methods.jrss.objectives import (
@@ -44,6 +45,7 @@ from Testing.engine.method_cases import (
     subject,
     weights,
 )
+from Testing.engine.network_cases import check_groups
 from Testing.engine.tensor_cases import noise
 from Testing.engine.training_cases import Scripted
 
@@ -123,7 +125,7 @@ def test_the_moving_scan_its_labels_and_the_teachers_word_move_together() -> Non
         model.reg_net.head.weight.zero_()
     model.eval()
     seen: list[Tensor] = []
-    model.seg_net.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].detach()))
+    model.student.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].detach()))
     batch = batch_of((subject(0), subject(1)))
     field = torch.zeros(1, 3, *SHAPE)
     field[:, 0] = 1.0
@@ -233,7 +235,8 @@ def test_the_teacher_has_neither_dropout_nor_gradient(tmp_path: Path) -> None:
     assert sum(isinstance(module, nn.Dropout3d) for module in strategy._teacher.seg_net.modules()) == 2
     with training_only(model, "seg"):
         assert torch.equal(strategy._teacher.segment(image), strategy._teacher.segment(image))
-        assert not torch.equal(model.segment(image), model.segment(image))
+        assert torch.equal(model.segment(image), model.segment(image))
+        assert not torch.equal(model.study(image), model.study(image))
     seg = next(phase for phase in strategy.phases() if phase.name == "seg")
     run(Scripted(dataclasses.replace(seg, steps=2)), model, dataset, tmp_path)
     assert all(p.grad is None for p in strategy._teacher.seg_net.parameters())
@@ -244,22 +247,40 @@ def test_a_network_that_learns_alone_has_no_dropout() -> None:
     with training_only(model, "seg"):
         losses = [float(strategy.supervise(batch_of((subject(0),))).total.detach()) for _ in range(2)]
         assert losses[0] == losses[1]
-        assert all(module.training for module in model.seg_net.modules())
+        assert all(module.training for module in model.student.modules())
 
 
 @pytest.mark.parametrize("update", ["round", "step"])
 def test_the_teacher_of_the_round_stays_and_that_of_the_step_follows(update: str, tmp_path: Path) -> None:
     model, strategy, dataset = jrss(teacher_update=update, **EVERYTHING)
     strategy._begin_round()
-    assert same(weights(strategy._teacher.seg_net), weights(model.seg_net))
+    assert same(weights(strategy._teacher.seg_net), weights(model.student))
     word = weights(strategy._teacher.seg_net)
     seg = next(phase for phase in strategy.phases() if phase.name == "seg")
     run(Scripted(dataclasses.replace(seg, steps=3)), model, dataset, tmp_path)
-    assert strategy._average.updates == 4
+    assert strategy._mean.updates == 3
     assert same(weights(strategy._teacher.seg_net), word) is (update == "round")
     strategy._begin_round()
-    assert same(weights(strategy._teacher.seg_net), weights(strategy._average.network))
-    assert not same(weights(strategy._teacher.seg_net), weights(model.seg_net))
+    assert same(weights(strategy._teacher.seg_net), weights(model.seg_net))
+    assert not same(weights(strategy._teacher.seg_net), weights(model.student))
+
+
+def test_what_segments_is_the_teacher_and_stays_without_the_student(tmp_path: Path) -> None:
+    model, strategy, dataset = jrss()
+    check_groups(model)
+    first = next(phase for phase in strategy.phases() if phase.name == "first seg")
+    run(Scripted(dataclasses.replace(first, steps=3)), model, dataset, tmp_path)
+    model.eval()
+    image = subject(1).image[..., :-3]
+    before = model.segment(image)
+    assert not torch.equal(before, model.study(image))
+    model.strip_training_branches()
+    check_groups(model)
+    loaded = methods.build("jrss", settings_of("jrss"), CLASSES).eval()
+    loaded.strip_training_branches()
+    loaded.load_state_dict(model.state_dict())
+    assert torch.equal(model.segment(image), before)
+    assert torch.allclose(loaded.segment(image), before, atol=1e-5)
 
 
 def test_each_step_moves_its_network_alone(tmp_path: Path) -> None:

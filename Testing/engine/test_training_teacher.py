@@ -50,17 +50,6 @@ def test_running_statistics_are_copied_and_no_gradient_arrives() -> None:
     assert not any(module.training for module in teacher.network.modules())
 
 
-def test_a_teacher_goes_on_where_it_was() -> None:
-    first, second = MeanTeacher(network(1.0), 0.9), MeanTeacher(network(0.0), 0.9)
-    first.follow(network(2.0))
-    second.load_state_dict(first.state_dict())
-    for teacher in (first, second):
-        teacher.follow(network(6.0))
-    for a, b in zip(first.network.state_dict().values(), second.network.state_dict().values(), strict=True):
-        assert torch.equal(a, b)
-    assert second.updates == 2
-
-
 def test_an_ignored_voxel_belongs_to_no_class() -> None:
     labels = torch.tensor([0, 2, -1, 1]).view(1, 1, 1, 2, 2)
     hot = one_hot(labels, 3)

@@ -19,6 +19,7 @@ from JointRegSegLib.training.schedules import Schedule
 from JointRegSegLib.training.targets import known, one_hot
 from JointRegSegLib.training.terms import LossTerm
 
+from .model import TaughtModel
 from .settings import Loss
 
 _LABELLED, _OTHER = 0, 1
@@ -51,15 +52,15 @@ class RegistrationView:
 
 
 class LabelledView:
-    """Labelled images as the segmentation network learns from them alone."""
+    """Labelled images as the student learns from them alone."""
 
-    def __init__(self, model: JointModel, batch: Batch, classes: int) -> None:
+    def __init__(self, model: TaughtModel, batch: Batch, classes: int) -> None:
         self._model, self._batch, self._classes = model, batch, classes
 
     @cached_property
     def predicted(self) -> Tensor:
         """Probabilities (B, K, D, H, W)."""
-        return self._model.segment(self._batch.images(0)).softmax(1)
+        return self._model.study(self._batch.images(0)).softmax(1)
 
     @cached_property
     def target(self) -> Tensor:
@@ -82,7 +83,7 @@ class StudentView:
     """
 
     def __init__(
-        self, model: JointModel, teacher: JointModel, batch: Batch, classes: int, noise: bool, other_moves: bool
+        self, model: TaughtModel, teacher: JointModel, batch: Batch, classes: int, noise: bool, other_moves: bool
     ) -> None:
         self._model, self._teacher, self._classes, self._noise = model, teacher, classes, noise
         self._moving = _OTHER if other_moves else _LABELLED
@@ -92,7 +93,7 @@ class StudentView:
     @cached_property
     def logits(self) -> Tensor:
         """The student's (2 B, K, D, H, W), of the labelled scans and then of the others."""
-        return self._model.segment(torch.cat([self._seen(image, i) for i, image in enumerate(self._images)]))
+        return self._model.study(torch.cat([self._seen(image, i) for i, image in enumerate(self._images)]))
 
     @cached_property
     def probabilities(self) -> Tensor:

@@ -23,6 +23,7 @@ from JointRegSegLib.training.targets import IGNORED
 from JointRegSegLib.training.teacher import MeanTeacher
 from JointRegSegLib.training.terms import Losses, weighted_sum
 
+from .model import TaughtModel
 from .objectives import (
     LabelledView,
     RegistrationView,
@@ -38,11 +39,11 @@ from .settings import Settings
 class Jrss(Strategy):
     """Registration alone, segmentation alone; then rounds, in each of which the teacher labels all scans afresh.
 
-    The teacher is the mean of the student over its steps. What a round learns from is the labelled scans and those
-    whose pseudo-labels were accepted; while none is, all scans take part without labels.
+    The teacher is the mean of the student over its steps, and what the model segments with. A round learns from the
+    labelled scans and those whose pseudo-labels were accepted; while none is, all scans take part without labels.
     """
 
-    def __init__(self, settings: Settings, model: TwoNetModel, dataset: Dataset) -> None:
+    def __init__(self, settings: Settings, model: TaughtModel, dataset: Dataset) -> None:
         self._model, self._dataset, self._classes = model, dataset, dataset.structures.classes
         self._procedure, self._noise = settings.strategy, settings.noise
         self._seed = settings.trainer.seed
@@ -52,12 +53,9 @@ class Jrss(Strategy):
         self._registration = registration_terms(loss, loss.smoothness)
         self._supervision = supervision_terms()
         self._student = student_terms(loss, root_weights(_counts(dataset), loss.background))
-        self._average = MeanTeacher(model.seg_net, self._procedure.teacher_decay)
-        labelling = copy.deepcopy(self._average.network)
-        intensity = model.input_spec.intensity
-        self._labeller = TwoNetModel(model.reg_net, labelling, intensity)
-        by_step = self._procedure.teacher_update == "step"
-        self._teacher = TwoNetModel(model.reg_net, self._average.network if by_step else labelling, intensity)
+        self._mean = MeanTeacher(model.seg_net, self._procedure.teacher_decay)
+        self._labeller = TwoNetModel(model.reg_net, copy.deepcopy(model.seg_net), model.input_spec.intensity)
+        self._teacher = model if self._procedure.teacher_update == "step" else self._labeller
         self._pseudo: dict[str, Tensor] = {}
         self._rounds = self._procedure.rounds if dataset.unlabelled else 0
 
@@ -79,12 +77,13 @@ class Jrss(Strategy):
         return p.reg_steps + p.seg_steps + self._rounds * p.turns * (p.reg_units + p.seg_units) * p.unit
 
     def state_dict(self) -> dict[str, Any]:
-        return {"average": self._average.state_dict(), "labeller": self._labeller.seg_net.state_dict()}
+        labeller = self._labeller.seg_net.state_dict()
+        return {"updates": self._mean.updates, "labeller": labeller, "labelled": bool(self._pseudo)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._average.load_state_dict(state["average"])
+        self._mean.updates = state["updates"]
         self._labeller.seg_net.load_state_dict(state["labeller"])
-        if self._average.updates:
+        if state["labelled"]:
             self._label()
 
     def register_first(self, batch: Batch) -> Losses:
@@ -100,7 +99,7 @@ class Jrss(Strategy):
     def supervise(self, batch: Batch) -> Losses:
         """A step of segmentation on labelled scans alone, without dropout."""
         view = LabelledView(self._model, self._prepared(batch, self._procedure.seg_moves), self._classes)
-        with _without_dropout(self._model.seg_net):
+        with _without_dropout(self._model):
             return weighted_sum(self._supervision, view, batch.step)
 
     def study(self, batch: Batch) -> Losses:
@@ -118,7 +117,8 @@ class Jrss(Strategy):
 
     def _segmentation_alone(self, until: float) -> Phase:
         p, images = self._procedure, Images(self._dataset.labelled, self._seed)
-        return Phase("first seg", p.seg_steps, ("seg",), images, self.supervise, self._seg_rate(), p.batch, until=until)
+        alone = Phase("first seg", p.seg_steps, ("seg",), images, self.supervise, self._seg_rate(), p.batch)
+        return dataclasses.replace(alone, until=until, after_step=self._follow)
 
     def _labelling(self) -> Phase:
         return Phase("label", 0, on_enter=self._begin_round)
@@ -141,13 +141,12 @@ class Jrss(Strategy):
 
     def _begin_round(self) -> None:
         """The mean of the student takes over from the last round's teacher, and labels the unlabelled scans."""
-        if not self._average.updates:
-            self._follow()
-        self._labeller.seg_net.load_state_dict(self._average.network.state_dict())
+        self._labeller.seg_net.load_state_dict(self._model.seg_net.state_dict())
         self._label()
 
     def _follow(self) -> None:
-        self._average.follow(self._model.seg_net)
+        assert self._model.student is not None
+        self._mean.follow(self._model.student)
 
     @torch.no_grad()
     def _label(self) -> None:
