@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from JointRegSegLib.job import Quality
 
@@ -43,6 +43,11 @@ class Preset:
     even_volumes: float = 0.5
     smooth_update: tuple[int, ...] = (5, 3)
     most_voxels: float = 16e6
+
+    def finer_than(self, shrink: float) -> Preset:
+        """The preset without its levels of `shrink` and coarser ones, always with the finest."""
+        kept = tuple(level for level in self.levels if level.shrink < shrink)
+        return replace(self, levels=kept or self.levels[-1:])
 
 
 def _levels(coarse: int, half: int, full: int) -> tuple[Level, ...]:

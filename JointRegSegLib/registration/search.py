@@ -19,11 +19,19 @@ _SAME_MM, _SAME_SHAPE = 8.0, 0.05
 
 @dataclass(frozen=True)
 class Alignment:
-    """The best affine: target points to atlas points (4x4, LPS mm), its start in words, its local correlation."""
+    """The best affine.
+
+    Attributes:
+        matrix: target points to atlas points (4x4, LPS mm).
+        start: where the search began, in words.
+        score: local correlation, 0 to 1.
+        partial: whether a scan shows only part of a long body, so that organs may still lie far apart.
+    """
 
     matrix: NDArray[np.float64]
     start: str
     score: float
+    partial: bool = False
 
 
 def align(
@@ -76,7 +84,7 @@ def _decide_by_deforming(problem: AffineProblem, found: list[Alignment], on_step
     for index, alignment in enumerate(found):
         on_step(0.4 + 0.6 * index / len(found))
         score, matrix = deform_and_refit(problem.target, problem.atlas, alignment.matrix)
-        tried.append((score, Alignment(matrix, alignment.start, problem.score(matrix))))
+        tried.append((score, Alignment(matrix, alignment.start, problem.score(matrix), partial=True)))
     return max(tried, key=lambda pair: pair[0])[1]
 
 
