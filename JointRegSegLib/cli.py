@@ -111,6 +111,7 @@ def _add_train(command: argparse.ArgumentParser) -> None:
     command.add_argument("--max-minutes", type=float, metavar="M", help="stop after about so long, with a checkpoint")
     command.add_argument("--resume", action="store_true", help="go on with the run in DIR")
     command.add_argument("--device", choices=[d.value for d in Device], default="auto", help="default: auto")
+    command.add_argument("--threads", type=int, metavar="N", help="CPU threads; default: all")
     command.add_argument("--seed", type=int, metavar="N", help="of everything random; default: the preset's")
     command.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
@@ -206,6 +207,7 @@ def train(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         table=arguments.label_table,
         licence=arguments.licence,
+        threads=arguments.threads,
     )
     with _Interrupts() as interrupts, open_progress(arguments.quiet) as progress:
         trained = train(asked, progress.show, lambda: interrupts.asked)

@@ -14,7 +14,7 @@ import torch
 from .. import methods
 from ..job import Code, Device, Event, JobError, Kind
 from ..networks import JointModel, placed
-from ..pipeline.devices import choose_device, describe
+from ..pipeline.devices import choose_device, describe, limit_threads
 from ..pipeline.progress import Progress
 from ..service.eta import Eta
 from ..training import package
@@ -52,6 +52,7 @@ class Training:
         seed: of everything random; the preset's where None.
         table: names and colours of the labels, or None.
         licence: under which terms the training data allow what.
+        threads: CPU threads, or None for the library's default.
     """
 
     method: str
@@ -65,6 +66,7 @@ class Training:
     seed: int | None = None
     table: Path | None = None
     licence: str = ""
+    threads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ def train(asked: Training, report: Callable[[Event], None], stop: Callable[[], b
     settings = _settings(asked, subjects)
     _check_output(asked)
     progress = Progress(report, stop)
+    limit_threads(asked.threads)
     with team(choose_device(asked.device, progress)) as (members, device):
         teller = _Teller(report if members.leads else lambda event: None)
         dataset = _dataset(asked, settings, subjects, teller, stop)

@@ -31,7 +31,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _command(data: Path, folder: Path, *more: str) -> list[str]:
     preset = short_preset(data, "deepatlas")
     asked = ["train", "--method", "deepatlas", "--data", str(data), "--output", str(folder), "--preset", str(preset)]
-    return [*asked, "--device", "cpu", *more]
+    return [*asked, "--device", "cpu", "--threads", "1", *more]
 
 
 def test_training_ends_with_a_package_that_knows_what_it_is(
