@@ -153,7 +153,7 @@ def _pair(
     grid = budget.working_grid(target, most_voxels, planned)
     pair = pair_on(grid, target, atlas, alignment.matrix)
     if wanted is Similarity.AUTO:
-        planned, why = choose_similarity(pair)
+        planned, why = choose_similarity(pair, alignment.partial)
         progress.log(f"The similarity is {planned.value}: {why}")
         affordable = budget.working_grid(target, most_voxels, planned)
         if affordable != grid:

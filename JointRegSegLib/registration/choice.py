@@ -17,11 +17,17 @@ _BACKGROUND = 0.05
 _LINEAR_SHARE = 0.65
 
 
-def choose_similarity(pair: Pair) -> tuple[Similarity, str]:
+def choose_similarity(pair: Pair, partial: bool) -> tuple[Similarity, str]:
     """The similarity for a pair of affinely aligned images, and why, in a sentence.
 
     Where a straight line explains nearly as much of one image by the other as any function of intensity does, the
-    contrasts are alike (or inverted) and local correlation is the sharper measure; else mutual information is.
+    contrasts are alike (or inverted) and local correlation is the sharper measure. Else mutual information is, unless
+    organs may still lie far apart: its joint histogram then mixes what does not belong together, and self-similarity,
+    which looks at each place alone, goes further.
+
+    Args:
+        pair: the images, on a grid as fine as they will be registered.
+        partial: whether a scan shows only part of a long body (`Alignment.partial`).
     """
     shape = coarser_shape(pair.grid, _COARSER * min(pair.grid.spacing))
     images = [resize_image(image, shape).flatten() for image in (pair.fixed, pair.moving)]
@@ -38,6 +44,8 @@ def choose_similarity(pair: Pair) -> tuple[Similarity, str]:
     facts = f"a straight line explains {by_line:.2f} of the variance, any function of intensity {by_any:.2f}."
     if by_line >= _LINEAR_SHARE * by_any:
         return Similarity.LNCC, f"the contrasts are alike: {facts}"
+    if partial:
+        return Similarity.MIND, f"the contrasts differ in parts of long bodies: {facts}"
     return Similarity.MI, f"the contrasts differ: {facts}"
 
 
