@@ -2,21 +2,34 @@
 
 from .inverse import inverse
 from .jacobian import jacobian_determinant
-from .millimetres import affine_positions, apply_matrix, displacement_lps, from_lps, to_lps, voxel_matrix
+from .millimetres import (
+    Matrix,
+    affine_positions,
+    apply_matrix,
+    displaced_positions,
+    displacement_lps,
+    from_lps,
+    to_lps,
+    voxel_matrix,
+)
 from .resize import resize_field, resize_image
 from .sampling import Shape, identity, sample, shape_of
-from .smoothing import binomial, box_mean, gaussian
+from .smoothing import BLUR_PER_FACTOR, binomial, box_mean, coarsened, gaussian
 from .velocity import exponential
 from .volume_change import even_volumes
 from .warp import compose, warp
 
 __all__ = [
+    "BLUR_PER_FACTOR",
+    "Matrix",
     "Shape",
     "affine_positions",
     "apply_matrix",
     "binomial",
     "box_mean",
+    "coarsened",
     "compose",
+    "displaced_positions",
     "displacement_lps",
     "even_volumes",
     "exponential",

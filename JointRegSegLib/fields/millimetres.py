@@ -5,8 +5,6 @@ Tensors count (d, h, w); grids count (i, j, k) = (w, h, d) and know where voxels
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,7 +14,8 @@ from JointRegSegLib.volumes.grid import Grid
 
 from .sampling import identity, sample
 
-Matrix = NDArray[np.floating[Any]]
+Matrix = NDArray[np.float64]
+"""4x4, on homogeneous points."""
 
 
 def voxel_matrix(source: Grid, target: Grid, lps: Matrix) -> Matrix:
@@ -28,6 +27,22 @@ def voxel_matrix(source: Grid, target: Grid, lps: Matrix) -> Matrix:
 def affine_positions(grid: Grid, other: Grid, lps: Matrix, like: Tensor) -> Tensor:
     """Where the voxels of `grid` land in `other` under an LPS mm matrix, (1, 3, D, H, W) in voxels of `other`."""
     return apply_matrix(voxel_matrix(grid, other, lps), identity(grid.shape, like))
+
+
+def displaced_positions(vectors: NDArray[np.float32], grid: Grid, other: Grid) -> Tensor:
+    """Where voxels of `grid`, moved by LPS mm vectors (k, j, i, 3), land in `other`, (1, 3, D, H, W) in its voxels."""
+    into = torch.as_tensor(np.linalg.inv(other.matrix), dtype=torch.float64)
+    index = into[:3, :3] @ torch.as_tensor(grid.matrix[:3, :3])
+    start = into[:3, :3] @ torch.as_tensor(grid.matrix[:3, 3]) + into[:3, 3]
+    positions = torch.einsum("cx,dhwx->cdhw", into[:3, :3].float(), torch.from_numpy(vectors))
+    for axis, n in enumerate(grid.size):
+        shape = [1, 1, 1, 1]
+        shape[3 - axis] = n
+        steps = index[:, axis][:, None] * torch.arange(n, dtype=torch.float64)
+        if axis == 0:
+            steps = steps + start[:, None]
+        positions += steps.float().view(3, *shape[1:])
+    return positions.flip(0)[None]
 
 
 def apply_matrix(matrix: Matrix, positions: Tensor) -> Tensor:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+BLUR_PER_FACTOR = 0.35
+"""Standard deviation of the blur before shrinking, in voxels per shrink factor."""
+
 _AXES = (2, 3, 4)
+_COARSER = 1.2
 
 
 def box_mean(x: Tensor, width: int) -> Tensor:
@@ -48,6 +53,16 @@ def gaussian(x: Tensor, sigma: tuple[float, float, float]) -> Tensor:
         for shift in range(1, 2 * radius + 1):
             x.add_(padded.narrow(axis, shift, n), alpha=weights[shift])
     return x
+
+
+def coarsened(x: Tensor, spacing: Sequence[float], wanted: Sequence[float]) -> Tensor:
+    """A tensor without what voxels of the wanted mm cannot hold, on its own grid; both spacings along (x, y, z)."""
+    w, h, d = (new / old for new, old in zip(wanted, spacing, strict=True))
+    return gaussian(x, (_blur(d), _blur(h), _blur(w)))
+
+
+def _blur(factor: float) -> float:
+    return BLUR_PER_FACTOR * factor if factor > _COARSER else 0.0
 
 
 def _window_sum(x: Tensor, axis: int, width: int) -> Tensor:

@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..fields import from_lps, jacobian_determinant, sample
+from ..fields import displaced_positions, from_lps, jacobian_determinant, sample
 from ..job import LabelVolume, Measure, Status
 from ..metrics import statistics
 from ..volumes import Grid, LabelMap
 from .placing import slabs
 from .prepare import Inputs
 from .progress import Progress
-from .propagate import Propagated, atlas_positions
+from .propagate import Propagated
 from .transform import Transform
 
 _CUT_SHARE = 0.05
@@ -86,7 +86,7 @@ def inverse_errors(
     w = torch.from_numpy(back).permute(3, 0, 1, 2)[None]
     found = [np.zeros(0, np.float32)]
     for part, lattice in slabs(grid):
-        positions = atlas_positions(field[part], lattice, atlas)[0][:, torch.from_numpy(mask[part])]
+        positions = displaced_positions(field[part], lattice, atlas)[0][:, torch.from_numpy(mask[part])]
         known = ((positions >= 0) & (positions <= limits)).all(0)
         if known.any():
             u = torch.from_numpy(field[part][mask[part]])[known].T
@@ -114,7 +114,7 @@ def _look_for_lost_labels(
     beyond = np.zeros(count, np.int64)
     limits = np.asarray(target.shape).reshape(3, 1, 1, 1) - 0.5
     for part, lattice in slabs(atlas.grid):
-        positions = atlas_positions(field_inverse[part], lattice, target)[0].numpy()
+        positions = displaced_positions(field_inverse[part], lattice, target)[0].numpy()
         outside = ((positions < -0.5) | (positions > limits)).any(0)
         beyond += np.bincount(atlas.array[part][outside], minlength=count)
     lost = [label.name for value, label in atlas.table.items() if total[value] and not present[value]]

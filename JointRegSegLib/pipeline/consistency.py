@@ -7,10 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..fields import sample
+from ..fields import displaced_positions, sample
 from ..volumes import Grid
 from .placing import slabs
-from .propagate import atlas_positions
 
 _SLAB_VOXELS = 8_000_000
 _PROMISED_MM = 1.0
@@ -61,7 +60,7 @@ def _correct(
     limits = torch.tensor(atlas.shape)[:, None] - 1
     for part, lattice in slabs(grid, _SLAB_VOXELS):
         chosen = torch.from_numpy(mask[part])
-        positions = atlas_positions(field[part], lattice, atlas)[0][:, chosen]
+        positions = displaced_positions(field[part], lattice, atlas)[0][:, chosen]
         known = ((positions >= 0) & (positions <= limits)).all(0)
         if known.any():
             places = positions[:, known][None, :, :, None, None].to(device)

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from ..fields import gaussian, sample, shape_of
+from ..fields import displaced_positions, gaussian, sample, shape_of
 from ..fusion import pool
 from ..volumes import LabelMap
 from .placing import slabs
 from .prepare import Inputs
-from .propagate import Propagated, atlas_positions
+from .propagate import Propagated
 from .proposal import Proposal
 
 _NUMBERS_AT_ONCE = 16_000_000
@@ -40,7 +40,7 @@ def fuse(inputs: Inputs, field: NDArray[np.float32], propagated: Propagated, pro
     values = np.array([0, *proposal.values], np.uint16)
     labels, confidence = np.empty(grid.shape, np.uint16), np.empty(grid.shape, np.float32)
     for part, lattice in slabs(grid, _NUMBERS_AT_ONCE // len(values)):
-        carried = _carried(shares, atlas_positions(field[part], lattice, inputs.atlas.grid), len(values))
+        carried = _carried(shares, displaced_positions(field[part], lattice, inputs.atlas.grid), len(values))
         predicted, seen = proposal.probabilities_on(lattice)
         fused = pool([carried, predicted], [None, seen])
         labels[part] = values[fused.classes.numpy()]

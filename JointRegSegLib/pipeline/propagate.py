@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from ..fields import sample
+from ..fields import displaced_positions, sample
 from ..job import Code, JobError
-from ..volumes import Grid, LabelMap
+from ..volumes import LabelMap
 from .placing import slabs
 from .prepare import Inputs
 
@@ -42,7 +41,7 @@ def propagate(inputs: Inputs, field: NDArray[np.float32]) -> Propagated:
     # float32 holds every label value up to 65535 exactly.
     values, image = (torch.from_numpy(array.astype(np.float32)) for array in (inputs.labels.array, inputs.atlas.array))
     for part, lattice in slabs(grid):
-        positions = atlas_positions(field[part], lattice, inputs.atlas.grid)
+        positions = displaced_positions(field[part], lattice, inputs.atlas.grid)
         labels[part] = sample(values[None, None], positions, mode="nearest", padding="zeros")[0, 0].numpy()
         warped[part] = sample(image[None, None], positions, padding="border")[0, 0].numpy()
     if not labels.any():
@@ -52,19 +51,3 @@ def propagate(inputs: Inputs, field: NDArray[np.float32]) -> Propagated:
             "Check that both scans show the same part of the body; if they do, give a start transform.",
         )
     return Propagated(LabelMap(labels, grid, inputs.labels.table), warped)
-
-
-def atlas_positions(field: NDArray[np.float32], grid: Grid, atlas: Grid) -> Tensor:
-    """Where voxels of `grid`, displaced by LPS mm vectors (k, j, i, 3), lie in the atlas: (1, 3, D, H, W) voxels."""
-    into = torch.as_tensor(np.linalg.inv(atlas.matrix), dtype=torch.float64)
-    index = into[:3, :3] @ torch.as_tensor(grid.matrix[:3, :3])
-    start = into[:3, :3] @ torch.as_tensor(grid.matrix[:3, 3]) + into[:3, 3]
-    positions = torch.einsum("cx,dhwx->cdhw", into[:3, :3].float(), torch.from_numpy(field))
-    for axis, n in enumerate(grid.size):
-        shape = [1, 1, 1, 1]
-        shape[3 - axis] = n
-        steps = index[:, axis][:, None] * torch.arange(n, dtype=torch.float64)
-        if axis == 0:
-            steps = steps + start[:, None]
-        positions += steps.float().view(3, *shape[1:])
-    return positions.flip(0)[None]

@@ -6,16 +6,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from ..fields import affine_positions, gaussian, sample
+from ..fields import Matrix, affine_positions, coarsened, sample
 from ..job import Refinement
 from ..registration import Pair, inside, unfold
 from ..volumes import Grid, Label, LabelMap, present_values
 
 _ONE = 255.0
-_BLUR_PER_FACTOR = 0.35
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class Proposal:
     structures: tuple[Label, ...]
     grid: Grid
     labels: LabelMap
-    affine: NDArray[np.float64]
+    affine: Matrix
     refinement: Refinement
     facts: dict[str, object]
 
@@ -96,15 +94,9 @@ class Proposal:
             share = sample(self.probabilities[:, c : c + 1], places)
             fixed.append(_stored(share.masked_fill_(unseen, 1 / (len(shared) + 1))))
             mask = torch.from_numpy((self.labels.array == value).astype(np.float32))[None, None]
-            moving.append(_stored(sample(smoothed(mask, self.labels.grid, pair.grid), there, padding="zeros")))
+            mask = coarsened(mask, self.labels.grid.spacing, pair.grid.spacing)
+            moving.append(_stored(sample(mask, there, padding="zeros")))
         return replace(pair, fixed_labels=torch.cat(fixed, 1), moving_labels=torch.cat(moving, 1))
-
-
-def smoothed(image: Tensor, grid: Grid, wanted: Grid) -> Tensor:
-    """An image (1, 1, D, H, W) on `grid` without what voxels as wide as `wanted`'s cannot hold."""
-    factors = [new / old for new, old in zip(wanted.spacing, grid.spacing, strict=True)]
-    w, h, d = (_BLUR_PER_FACTOR * factor if factor > 1.2 else 0.0 for factor in factors)
-    return gaussian(image, (d, h, w))
 
 
 def _stored(share: Tensor) -> Tensor:

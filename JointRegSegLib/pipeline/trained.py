@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from .. import methods
-from ..fields import affine_positions, sample
+from ..fields import Matrix, affine_positions, coarsened, sample
 from ..job import Code, JobError, Refinement, Request
 from ..networks import JointModel, placed
 from ..training.card import Card
@@ -19,7 +18,7 @@ from ..training.package import fit, load_package
 from ..volumes import Grid, Label, LabelMap, Volume, present_values
 from .prepare import Inputs
 from .progress import Progress
-from .proposal import Proposal, smoothed
+from .proposal import Proposal
 
 _LEAST_SEEN, _USUALLY_SEEN = 0.5, 0.95
 _COUNTED = 100_000
@@ -77,9 +76,7 @@ class TrainedModel:
             value, ours, its = both[0]
             raise _disagreeing(f"{value} is {ours} in the atlas and {its} in the model")
 
-    def propose(
-        self, inputs: Inputs, affine: NDArray[np.float64], refinement: Refinement, progress: Progress
-    ) -> Proposal:
+    def propose(self, inputs: Inputs, affine: Matrix, refinement: Refinement, progress: Progress) -> Proposal:
         """What the model says of a pair whose affine (target to atlas points, LPS mm) is known.
 
         Raises `JobError` MODEL_UNFIT where the model's grid shows less than half of the target's body.
@@ -106,11 +103,11 @@ class TrainedModel:
     def _summary(self) -> dict[str, object]:
         return {"digest": self.card.digest, **self.card.training}
 
-    def _aligned(self, atlas: Volume, grid: Grid, affine: NDArray[np.float64]) -> Tensor:
+    def _aligned(self, atlas: Volume, grid: Grid, affine: Matrix) -> Tensor:
         """The atlas behind the affine, (1, 1, D, H, W) on a grid in target space; beyond it is its darkest."""
         image = torch.from_numpy(scaled(atlas.array, self.card.intensity))[None, None]
         darkest = float(image.min())
-        image = smoothed(image - darkest, atlas.grid, grid)
+        image = coarsened(image - darkest, atlas.grid.spacing, grid.spacing)
         return sample(image, affine_positions(grid, atlas.grid, affine, image), padding="zeros") + darkest
 
     def _require_in_sight(self, inputs: Inputs, grid: Grid, progress: Progress) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..fields import displacement_lps, identity, inverse, shape_of
+from ..fields import Matrix, displacement_lps, identity, inverse, shape_of
 from ..job import Refinement, Request, Similarity
 from ..job.request import START_AS_PLACED, START_AUTO
 from ..registration import (
@@ -39,11 +38,8 @@ from .placing import slabs
 from .progress import Progress
 from .proposal import Proposal
 
-Matrix = NDArray[np.floating[Any]]
-
-
-_SEARCHED = 0.05
-"""Share of the step that the search for large displacements takes."""
+_SEARCHED, _DEFORMED = 0.05, 0.85
+"""Share of the step after the search for large displacements, and after the deformation."""
 
 _INVERSE_ITERATIONS = 40
 _INVERSE_TOLERANCE = 0.2
@@ -61,7 +57,7 @@ class Transform:
         similarity: what was compared, and its value before and after (larger is better).
     """
 
-    affine: NDArray[np.float64]
+    affine: Matrix
     residual: Tensor
     residual_inverse: Tensor
     working: Grid
@@ -75,7 +71,7 @@ class Transform:
 
     def backward(self, grid: Grid) -> NDArray[np.float32]:
         """w with `x_target = x_atlas + w(x_atlas)`, LPS mm vectors (k, j, i, 3) on a grid in atlas space."""
-        return self._on(grid, self.residual_inverse, np.linalg.inv(self.affine), np.eye(4))
+        return self._on(grid, self.residual_inverse, np.asarray(np.linalg.inv(self.affine), np.float64), np.eye(4))
 
     def _on(self, grid: Grid, residual: Tensor, before: Matrix, after: Matrix) -> NDArray[np.float32]:
         vectors = np.empty((*grid.shape, 3), np.float32)
@@ -113,21 +109,41 @@ def register_step(
     if proposal is not None and proposal.refinement is Refinement.NONE:
         field = proposal.field_on(pair.grid).to(device)
     else:
-        start = None if proposal is None else proposal.start_on(pair.grid).to(device)
-        if start is None and alignment.partial:
-            coarse = coarse_spacing(target)
-            start = search_displacements(pair, coarse, lambda done: progress.done(_SEARCHED * done))
-            preset = preset.finer_than(coarse / min(pair.grid.spacing))
-            progress.log("Part of a long body: large displacements were searched before the slopes are followed.")
-        begun = 0.0 if start is None else _SEARCHED
-        field = register(pair, preset, similarity, lambda done: progress.done(begun + (0.85 - begun) * done), start)
+        begin = _begin(pair, preset, target, alignment, proposal, progress)
+        left = _DEFORMED - begin.done
+        field = register(
+            pair, begin.preset, similarity, lambda done: progress.done(begin.done + left * done), begin.field
+        )
     before, after = _values(pair, similarity, preset, field)
-    progress.done(0.85, "inverting the field")
+    progress.done(_DEFORMED, "inverting the field")
     grid = pair.grid
     del pair  # the inverse needs its memory
     field, grid = fade_beyond(field, grid, MARGIN)
     back = inverse(field, _INVERSE_ITERATIONS, _INVERSE_TOLERANCE)
     return Transform(alignment.matrix, field, back, grid, similarity, before, after)
+
+
+@dataclass(frozen=True)
+class _Begin:
+    """The field that the slopes are followed from, by what is left of the preset, and the share of the step done."""
+
+    field: Tensor | None
+    preset: Preset
+    done: float
+
+
+def _begin(
+    pair: Pair, preset: Preset, target: Scan, alignment: Alignment, proposal: Proposal | None, progress: Progress
+) -> _Begin:
+    """A trained method's field where there is one; large displacements, searched, in parts of long bodies; or none."""
+    if proposal is not None:
+        return _Begin(proposal.start_on(pair.grid).to(pair.fixed.device), preset, 0.0)
+    if not alignment.partial:
+        return _Begin(None, preset, 0.0)
+    coarse = coarse_spacing(target)
+    found = search_displacements(pair, coarse, lambda done: progress.done(_SEARCHED * done))
+    progress.log("Part of a long body: large displacements were searched before the slopes are followed.")
+    return _Begin(found, preset.after_search(coarse / min(pair.grid.spacing)), _SEARCHED)
 
 
 def _values(pair: Pair, similarity: Similarity, preset: Preset, field: Tensor) -> tuple[float, float]:

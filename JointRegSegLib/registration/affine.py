@@ -10,16 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.linalg import expm
 from torch import Tensor
 
-from JointRegSegLib.fields import affine_positions, sample, shape_of
+from JointRegSegLib.fields import Matrix, affine_positions, sample, shape_of
 from JointRegSegLib.losses import FixedMoments, image_gradient, lncc, lncc_force
 
 from .scan import Scan
-
-Matrix = NDArray[np.float64]
 
 WINDOW = 5
 _BETAS = (0.8, 0.95)

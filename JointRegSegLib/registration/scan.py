@@ -8,13 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from JointRegSegLib.fields import gaussian, resize_image
+from JointRegSegLib.fields import BLUR_PER_FACTOR, gaussian, resize_image
 from JointRegSegLib.volumes.grid import Grid
 
 _LEAST_SHARE = 1e-3
-
-BLUR_PER_FACTOR = 0.35
-"""Standard deviation of the blur before shrinking, in voxels per shrink factor."""
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from JointRegSegLib.fields import gaussian
+from JointRegSegLib.fields import coarsened
 from JointRegSegLib.volumes import Grid, LabelMap, Volume, canonical, resample_labels_to, resample_volume_to
 
 _PERCENTILES = (0.1, 99.9)
-_BLUR_PER_FACTOR = 0.35
 
 
 @dataclass(frozen=True)
@@ -66,10 +65,8 @@ class Frame:
 
     def _smoothed(self, volume: Volume) -> Volume:
         """Without what the frame's wider spacing could not hold."""
-        factors = [new / old for new, old in zip(self.spacing, volume.grid.spacing, strict=True)]
-        w, h, d = (_BLUR_PER_FACTOR * factor if factor > 1.2 else 0.0 for factor in factors)
         image = torch.from_numpy(np.ascontiguousarray(volume.array))[None, None]
-        return Volume(gaussian(image, (d, h, w))[0, 0].numpy(), volume.grid)
+        return Volume(coarsened(image, volume.grid.spacing, self.spacing)[0, 0].numpy(), volume.grid)
 
 
 def scaled(array: NDArray[Any], intensity: str) -> NDArray[np.float32]:

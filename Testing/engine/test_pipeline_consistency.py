@@ -7,9 +7,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from JointRegSegLib.fields import inverse, sample, to_lps
+from JointRegSegLib.fields import displaced_positions, inverse, sample, to_lps
 from JointRegSegLib.pipeline.consistency import fit_inverse
-from JointRegSegLib.pipeline.propagate import atlas_positions
 from JointRegSegLib.volumes import Grid
 from Testing.engine.tensor_cases import smooth_field
 
@@ -20,7 +19,7 @@ _BODY[8:-8, 8:-8, 8:-8] = True
 
 def _left(field: NDArray[np.float32], back: NDArray[np.float32]) -> NDArray[np.float64]:
     """Length of u(x) + w(x + u(x)) in mm, inside the body."""
-    places = atlas_positions(field, _GRID, _GRID)
+    places = displaced_positions(field, _GRID, _GRID)
     w = sample(torch.from_numpy(back).permute(3, 0, 1, 2)[None], places)[0].permute(1, 2, 3, 0).numpy()
     return np.linalg.norm(field + w, axis=-1)[_BODY]
 
