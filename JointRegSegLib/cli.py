@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+import tempfile
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,13 @@ from .job.request import OPTIMISATION
 from .methods import METHODS, PRESET
 from .progress import open_progress
 from .service.client import Job, start
+from .service.failures import MEMORY_ADVICE, as_job_error
 from .service.torch_state import load_torch
 from .training.card import load_card
+
+_TRAINING_MEMORY_ADVICE = (
+    "Close other programs, or train with a wider [data] spacing or with [trainer] checkpoint_activations = true."
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,14 +36,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a console may lack letters of a path or a label
     try:
         return int(arguments.command(arguments))
-    except JobError as error:
+    except KeyboardInterrupt:
+        print("Cancelled.", file=sys.stderr)
+        return EXIT_CANCELLED
+    except Exception as problem:
+        error = as_job_error(problem, arguments.memory_advice)
+        if error is not problem and error.code is not Code.DISK_FULL:
+            print(f"log: {_logged(problem)}", file=sys.stderr)
         print(f"error [{error.code.value}]: {error.message}", file=sys.stderr)
         if error.advice:
             print(f"  what to do: {error.advice}", file=sys.stderr)
         return error.exit_status
-    except KeyboardInterrupt:
-        print("Cancelled.", file=sys.stderr)
-        return EXIT_CANCELLED
 
 
 def parser() -> argparse.ArgumentParser:
@@ -45,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
         prog="jointregseg", description="Register a labelled scan to another one and segment that one."
     )
     top.add_argument("--version", action="version", version=f"jointregseg {__version__}")
+    top.set_defaults(memory_advice=MEMORY_ADVICE)
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     _add_run(commands.add_parser("run", help="register and segment one scan with one atlas"))
     _add_train(commands.add_parser("train", help="train a method on your own scans"))
@@ -91,7 +102,7 @@ def _add_run(command: argparse.ArgumentParser) -> None:
 
 
 def _add_train(command: argparse.ArgumentParser) -> None:
-    command.set_defaults(command=train)
+    command.set_defaults(command=train, memory_advice=_TRAINING_MEMORY_ADVICE)
     command.description = "Methods: " + "; ".join(f"{name}: {words}" for name, words in METHODS.items())
     command.add_argument("--method", choices=sorted(METHODS), required=True, help="what to train")
     command.add_argument(
@@ -315,6 +326,13 @@ class _Interrupts:
             raise KeyboardInterrupt
         self.asked = True
         print("\nStopping after this step; press Ctrl-C again to stop at once.", file=sys.stderr)
+
+
+def _logged(problem: Exception) -> str:
+    """The path of a new file that says where the problem arose."""
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="jointregseg-", suffix=".log", delete=False) as log:
+        log.writelines(traceback.format_exception(problem))
+    return log.name
 
 
 def _interrupt(number: int, frame: object) -> None:

@@ -33,8 +33,13 @@ def choose_device(wanted: Device, progress: Progress) -> torch.device:
 
 
 def limit_threads(count: int | None) -> None:
-    """Let PyTorch and SimpleITK use `count` threads; None leaves both as they are."""
+    """Let PyTorch and SimpleITK use `count` threads; None leaves both as they are.
+
+    Raises `JobError` REQUEST_INVALID where there would be none.
+    """
     if count is not None:
+        if count < 1:
+            raise JobError(Code.REQUEST_INVALID, f"threads is {count}.", "Give a number of 1 or more.")
         torch.set_num_threads(count)
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(count)
 

@@ -23,8 +23,9 @@ from typing import TextIO
 
 from ..job import Code, Event, JobError, Kind, Request, Result
 from ..job.errors import EXIT_CANCELLED, EXIT_OK
-from ..job.folders import clear_leftovers, is_disk_full
+from ..job.folders import clear_leftovers
 from .eta import Eta
+from .failures import as_job_error, first_line
 from .processes import this_system
 from .torch_state import load_torch
 
@@ -41,7 +42,7 @@ def load_pipeline() -> Run:
     except ImportError as problem:
         raise JobError(
             Code.WORKER_NOT_STARTED,
-            f"A library is missing in {sys.executable}: {_first_line(problem)}.",
+            f"A library is missing in {sys.executable}: {first_line(problem)}.",
             "Install it with pip, or install JointRegSeg again.",
         ) from problem
     return run
@@ -87,30 +88,9 @@ def read_request(path: Path) -> Request:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as problem:
         raise JobError(
-            Code.REQUEST_INVALID, f"The request {path} cannot be read: {_first_line(problem)}.", "Check the path."
+            Code.REQUEST_INVALID, f"The request {path} cannot be read: {first_line(problem)}.", "Check the path."
         ) from problem
     return Request.from_json(text)
-
-
-def as_job_error(problem: BaseException) -> JobError:
-    """What to tell a person about anything that ended a run."""
-    if isinstance(problem, JobError):
-        return problem
-    if isinstance(problem, KeyboardInterrupt):
-        return JobError(Code.CANCELLED, "The run was cancelled.")
-    if _is_out_of_memory(problem):
-        return JobError(
-            Code.OUT_OF_MEMORY,
-            f"The memory is not enough for this run: {_first_line(problem)}.",
-            "Close other programs, choose the quality fast, or compute on the CPU.",
-        )
-    if isinstance(problem, OSError) and is_disk_full(problem):
-        return JobError(Code.DISK_FULL, f"The disk is full: {_first_line(problem)}.", "Free some space.")
-    return JobError(
-        Code.INTERNAL,
-        f"Something went wrong inside JointRegSeg ({type(problem).__name__}: {_first_line(problem)}).",
-        "Please report it together with the log.",
-    )
 
 
 class Channel:
@@ -195,21 +175,6 @@ class Stop:
 
     def _on_signal(self, number: int, frame: object) -> None:
         self._signalled = True
-
-
-def _is_out_of_memory(problem: BaseException) -> bool:
-    if any(cls.__name__ in ("MemoryError", "OutOfMemoryError") for cls in type(problem).__mro__):
-        return True
-    words = str(problem).lower()
-    return isinstance(problem, RuntimeError) and any(
-        sign in words
-        for sign in ("out of memory", "can't allocate memory", "not enough memory", "failed to allocate memory")
-    )
-
-
-def _first_line(problem: BaseException) -> str:
-    lines = str(problem).strip().splitlines()
-    return (lines[0] if lines else type(problem).__name__).rstrip(".")
 
 
 if __name__ == "__main__":

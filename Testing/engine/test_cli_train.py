@@ -100,6 +100,7 @@ def test_what_cannot_be_trained_is_refused(data: Path, tmp_path: Path, capsys: p
         (["--preset", "unheard-of"], Code.REQUEST_INVALID),
         (["--labelled", "5"], Code.DATA_INVALID),
         (["--labelled", "0"], Code.DATA_INVALID),
+        (["--threads", "0"], Code.REQUEST_INVALID),
         (["--data", str(tmp_path / "none")], Code.FILE_MISSING),
     ]
     for more, code in cases:
@@ -108,3 +109,25 @@ def test_what_cannot_be_trained_is_refused(data: Path, tmp_path: Path, capsys: p
         assert f"error [{code.value}]: " in said
         assert "what to do: " in said
         assert not (tmp_path / "out" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "status", "advice"),
+    [
+        ("[data]\nsize = [90000, 90000, 90000]", Code.OUT_OF_MEMORY, 3, "checkpoint_activations"),
+        ("[strategy]\nbatch = 0", Code.INTERNAL, 1, "report"),
+    ],
+)
+def test_what_nobody_foresaw_ends_in_an_error_and_a_log(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], settings: str, code: Code, status: int, advice: str
+) -> None:
+    preset = tmp_path / "own.toml"
+    preset.write_text(f'base = "{methods.presets("deepatlas")["preset"]}"\n{settings}\n')
+    assert cli.main(_command(data, tmp_path / "out", "--preset", str(preset), "--quiet")) == status
+    said = capsys.readouterr().err
+    assert f"error [{code.value}]: " in said
+    assert advice in said.partition("what to do: ")[2]
+    assert "Traceback" not in said
+    log = Path(said.partition("log: ")[2].splitlines()[0])
+    assert "Traceback" in log.read_text(encoding="utf-8")
+    log.unlink()
