@@ -22,6 +22,9 @@ class Level:
     both_ways: bool = True
 
 
+_SEARCHED, _FINER = (0.75, 0.45), 0.33
+
+
 @dataclass(frozen=True)
 class Preset:
     """Settings of the deformable stage.
@@ -44,10 +47,11 @@ class Preset:
     smooth_update: tuple[int, ...] = (5, 3)
     most_voxels: float = 16e6
 
-    def finer_than(self, shrink: float) -> Preset:
-        """The preset without its levels of `shrink` and coarser ones, always with the finest."""
-        kept = tuple(level for level in self.levels if level.shrink < shrink)
-        return replace(self, levels=kept or self.levels[-1:])
+    def after_search(self, shrink: float) -> Preset:
+        """The preset for a field that is known at `shrink`: its two coarsest levels move to what is finer than that."""
+        first, second = (replace(level, shrink=s * shrink) for level, s in zip(self.levels, _SEARCHED, strict=False))
+        finer = tuple(level for level in self.levels[2:] if level.shrink < _FINER * shrink)
+        return replace(self, levels=(first, second, *(finer or self.levels[-1:])))
 
 
 def _levels(coarse: int, half: int, full: int) -> tuple[Level, ...]:

@@ -73,10 +73,15 @@ def test_stopping_reaches_the_caller() -> None:
         search_displacements(_pair(_image(), _image()), _COARSE_MM, stop)
 
 
-def test_levels_that_the_search_replaces_are_left_out() -> None:
-    normal = PRESETS[Quality.NORMAL]
-    assert [level.shrink for level in normal.finer_than(5.0).levels] == [4, 2, 1]
-    assert [level.shrink for level in normal.finer_than(0.5).levels] == [1]
+@pytest.mark.parametrize("quality", list(Quality))
+@pytest.mark.parametrize("shrink", [3.0, 6.5, 11.0])
+def test_after_the_search_levels_go_on_from_what_it_found(quality: Quality, shrink: float) -> None:
+    preset = PRESETS[quality].after_search(shrink)
+    shrinks = [level.shrink for level in preset.levels]
+    assert shrinks == sorted(shrinks, reverse=True)
+    assert shrinks[0] < shrink
+    assert preset.levels[-1] == PRESETS[quality].levels[-1]
+    assert [level.steps for level in preset.levels[:2]] == [level.steps for level in PRESETS[quality].levels[:2]]
 
 
 def test_other_contrast_in_parts_of_long_bodies_is_left_to_self_similarity() -> None:
