@@ -1,4 +1,4 @@
-"""Large displacements by discrete search: found where slopes do not reach, in any contrast, and blind to what is hidden."""
+"""Large displacements by discrete search: beyond the reach of slopes, in any contrast, blind to what is hidden."""
 
 from __future__ import annotations
 
