@@ -7,18 +7,23 @@ import fnmatch
 import os
 import signal
 import sys
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
-from .parts import PARTS, SHORT, Row
+from . import networks, networks_run, runner, studies, studies_run
+from .parts import PARTS, SHORT, AnyRow
 from .provenance import ROOT
-from .rows import Store, record
-from .runner import missing, run_rows
-from .tables import write_tables
+from .rows import Store, newest_of_any_budget, record
+from .runner import run_rows
 
 RESULTS = ROOT / "bench-results"
 KEPT = ROOT / "docs" / "benchmarks"
 PAGE = ROOT / "docs" / "benchmarks.md"
+METHOD_PAGES = ROOT / "docs" / "methods"
 SHORT_MINUTES = 19.0
+# Parts that are no registrations are left out of the page: they have tables of their own.
+KINDS = ((PARTS, runner), (studies.STUDIES, studies_run), (networks.NETWORKS, networks_run))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,41 +33,64 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", default="", help="folder of the data sets (default: the environment's JRS_DATA)")
     parser.add_argument("--rows", default="*", metavar="PATTERN", help="only rows whose name matches, such as '*/fast'")
     parser.add_argument("--minutes", type=float, help="start no row that would end later; the next run goes on there")
+    parser.add_argument("--threads", type=int, help="of each row, where another number than its own is wanted")
+    parser.add_argument("--train-minutes", type=float, metavar="M", help="of each training (default: the row's own)")
+    parser.add_argument("--refined", type=int, metavar="N", help="refine the first N test subjects of a training only")
     parser.add_argument("--list", action="store_true", help="only list the parts and how far they are")
     parser.add_argument("--tables", action="store_true", help=f"keep the newest lines and write {PAGE.name} from them")
     chosen = parser.parse_args(arguments)
     if chosen.tables:
-        record(Store(RESULTS), KEPT)
-        write_tables(KEPT, PAGE)
-        print(f"wrote {PAGE.relative_to(ROOT)}")
+        _tables()
         return 0
-    for part in PARTS.values():
+    every = {name: (part, bench) for parts, bench in KINDS for name, part in parts.items()}
+    for part, _ in every.values():
         print(f"{part.name:15} {len(part.rows):3} rows, about {part.minutes:2} min on 2 cores: {part.about}")
     if chosen.list:
         return 0
     name = chosen.part or SHORT
-    if name not in PARTS:
+    if name not in every:
         print(f"\nThere is no part {name!r}: choose one of the above.", file=sys.stderr)
         return 2
     data = chosen.data or os.environ.get("JRS_DATA", "")
     if not data:
         print("\nNo data folder: make bench DATA=folder, or set JRS_DATA (see docs/benchmarks.md).", file=sys.stderr)
         return 2
-    rows = [row for row in PARTS[name].rows if fnmatch.fnmatch(row.name, chosen.rows)]
-    lacking = missing(rows, Path(data))
+    part, bench = every[name]
+    rows = [with_budget(row, chosen) for row in part.rows if fnmatch.fnmatch(row.name, chosen.rows)]
+    lacking = bench.missing(rows, Path(data))
     if lacking:
         print(f"\nThe data folder lacks {len(lacking)} files, among them {lacking[0]}.", file=sys.stderr)
         return 2
     minutes = chosen.minutes if chosen.minutes or chosen.part else SHORT_MINUTES
     print(f"\nPart {name}, {len(rows)} rows, lines go to {RESULTS.name}/{name}.jsonl", flush=True)
-    left = run_rows(rows, Path(data), Store(RESULTS), minutes)
+    left = run_rows(rows, Path(data), Store(RESULTS), minutes, bench)
     if left:
         print(f"\n{len(left)} rows have no figures yet; the same command goes on with them:")
         print("\n".join(f"  {row.name}" for row in left))
     return 1 if any_failed(left, name) else 0
 
 
-def any_failed(left: list[Row], part: str) -> bool:
+def with_budget(row: Any, chosen: argparse.Namespace) -> Any:
+    """The row with what was asked for in its budget."""
+    names = [field.name for field in fields(row.budget)]
+    asked = {name: value for name, value in vars(chosen).items() if name in names and value is not None}
+    return replace(row, budget=replace(row.budget, **asked))
+
+
+def _tables() -> None:
+    """Keep the newest lines and write what is made from them."""
+    from . import networks_tables, studies_tables, tables  # scipy, which the process that runs rows does without
+
+    results = Store(RESULTS)
+    record(results, KEPT)
+    for parts in (studies.STUDIES, networks.NETWORKS):
+        record(results, KEPT, parts.values(), newest_of_any_budget)
+    tables.write_tables(KEPT, PAGE)
+    pages = [PAGE, *studies_tables.write_tables(KEPT, METHOD_PAGES), networks_tables.write_table(KEPT, METHOD_PAGES)]
+    print("wrote " + ", ".join(str(page.relative_to(ROOT)) for page in pages))
+
+
+def any_failed(left: list[AnyRow], part: str) -> bool:
     """Whether one of these rows was tried."""
     failed = {line["row"] for line in Store(RESULTS).lines(part) if "error" in line}
     return any(row.name in failed for row in left)

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any, Protocol
 
 OURS = ("normal", "fast", "accurate")
 PEERS = {"greedy-1": "greedy", "greedy-2": "greedy", "greedy-forward": "greedy", "syn": "antspyx"}
@@ -13,6 +14,27 @@ GREEDY_AFFINE = "-a -dof 12 -m NCC 4x4x4 -ia-image-centers -n 100x50x10"
 GREEDY_DEFORMABLE = "-m NCC 4x4x4 -n 100x50x10"
 # Typical seconds of a row of the brain part on two cores, to know whether one still fits into the time that is left.
 SECONDS = {"normal": 45, "fast": 30, "accurate": 80, "greedy-1": 75, "greedy-2": 75, "greedy-forward": 55, "syn": 60}
+
+
+class AnyRow(Protocol):
+    """What is measured as one: `key` tells a measurement from one with other settings or another budget."""
+
+    @property
+    def part(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def settings(self) -> dict[str, object]: ...
+    @property
+    def budget(self) -> Any: ...
+    @property
+    def key(self) -> str: ...
+
+
+def key_of(settings: dict[str, object], budget: Any) -> str:
+    """Hash of settings and budget: a line with another key is another measurement."""
+    text = json.dumps({"settings": settings, "budget": asdict(budget)}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -75,9 +97,8 @@ class Row:
 
     @property
     def key(self) -> str:
-        """Hash of settings and budget: a line with another key is another measurement."""
-        text = json.dumps({"settings": self.settings, "budget": asdict(self.budget)}, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        """Of settings and budget."""
+        return key_of(self.settings, self.budget)
 
 
 @dataclass(frozen=True)
@@ -87,7 +108,7 @@ class Part:
     name: str
     about: str
     minutes: int
-    rows: tuple[Row, ...]
+    rows: tuple[Any, ...]
 
 
 BRAINS = [(atlas, target) for atlas in ("1000", "1007") for target in ("1010", "1012", "1014", "1015")]

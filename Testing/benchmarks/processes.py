@@ -44,25 +44,33 @@ def run_step(
     with tempfile.TemporaryDirectory(prefix="jrs-bench-") as folder:
         file, outcome, log = (Path(folder) / name for name in ("job.json", "outcome.json", "log.txt"))
         file.write_text(json.dumps({**job, "outcome": str(outcome)}), encoding="utf-8")
-        with log.open("wb") as stream:
-            started = time.perf_counter()
-            child = subprocess.Popen(
-                [*command, str(file)],
-                cwd=ROOT,
-                env=_environment(threads, as_worker),
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-            )
-            try:
-                status, cpu, peak = _wait(child, started + limit)
-            except BaseException:
-                child.kill()
-                child.wait()
-                raise
-            used = Used(time.perf_counter() - started, cpu, peak)
-        if status != 0 or not outcome.is_file():
-            raise StepError(f"status {status}: " + log.read_text(errors="replace")[-1500:].strip())
+        used = run_command([*command, str(file)], log, threads, limit, as_worker)
+        if not outcome.is_file():
+            raise StepError("status 0: " + _end(log))
         return json.loads(outcome.read_text(encoding="utf-8")), used
+
+
+def run_command(command: list[str], log: Path, threads: int, limit: float, as_worker: bool = False) -> Used:
+    """Run a command with its output in `log`; what it returns and raises is as of `run_step`."""
+    with log.open("wb") as stream:
+        started = time.perf_counter()
+        child = subprocess.Popen(
+            command, cwd=ROOT, env=_environment(threads, as_worker), stdout=stream, stderr=subprocess.STDOUT
+        )
+        try:
+            status, cpu, peak = _wait(child, started + limit)
+        except BaseException:
+            child.kill()
+            child.wait()
+            raise
+        used = Used(time.perf_counter() - started, cpu, peak)
+    if status != 0:
+        raise StepError(f"status {status}: " + _end(log))
+    return used
+
+
+def _end(log: Path) -> str:
+    return log.read_text(errors="replace")[-1500:].strip()
 
 
 def _environment(threads: int, as_worker: bool) -> dict[str, str]:

@@ -6,28 +6,30 @@ import hashlib
 import os
 import platform
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 # What decides our figures. The panel, the documents and these scripts may change without making them out of date.
 ROOMS = ("job", "volumes", "fields", "losses", "metrics", "registration", "pipeline")
+TRAINED_ROOMS = (*ROOMS, "networks", "training", "methods", "fusion", "study")
 
 
-def engine_code(library: Path = ROOT / "JointRegSegLib") -> str:
-    """Hash of the engine's sources as they are on disk, committed or not."""
+def engine_code(library: Path = ROOT / "JointRegSegLib", rooms: Iterable[str] = ROOMS) -> str:
+    """Hash of the sources and presets of these rooms as they are on disk, committed or not."""
     found = hashlib.sha256()
-    for room in ROOMS:
-        for file in sorted((library / room).rglob("*.py")):
+    for room in rooms:
+        for file in sorted(file for ending in ("*.py", "*.toml") for file in (library / room).rglob(ending)):
             found.update(file.relative_to(library).as_posix().encode())
             found.update(file.read_bytes().replace(b"\r\n", b"\n"))
     return found.hexdigest()[:12]
 
 
-def commit() -> str:
-    """The commit that is checked out, with "-dirty" where the engine differs from it; empty outside a clone."""
+def commit(rooms: Iterable[str] = ROOMS) -> str:
+    """The commit that is checked out, with "-dirty" where these rooms differ from it; empty outside a clone."""
     try:
         named = _git("rev-parse", "--short=12", "HEAD")
-        changed = _git("status", "--porcelain", "--", *(f"JointRegSegLib/{room}" for room in ROOMS))
+        changed = _git("status", "--porcelain", "--", *(f"JointRegSegLib/{room}" for room in rooms))
     except (OSError, subprocess.CalledProcessError):
         return ""
     return named + ("-dirty" if changed else "")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from .parts import PARTS, Row
+from .parts import PARTS, AnyRow, Part
 
 Line = dict[str, Any]
 
@@ -51,27 +51,39 @@ class Store:
         """Add a finished or failed row."""
         append_line(self.folder / f"{line['part']}.jsonl", line)
 
-    def has(self, row: Row, code: str) -> bool:
+    def has(self, row: AnyRow, code: str) -> bool:
         """Whether this row, with these settings and this code, has figures."""
         found = (line for line in self.lines(row.part) if line["row"] == row.name)
         return any(line["key"] == row.key and line["code"] == code and "error" not in line for line in found)
 
 
-def newest(lines: Iterable[Line], row: Row) -> Line | None:
+def newest(lines: Iterable[Line], row: AnyRow) -> Line | None:
     """The last line with figures for a row with its present settings, or None."""
     found = [line for line in lines if line["row"] == row.name and line["key"] == row.key and "error" not in line]
     return found[-1] if found else None
 
 
-def record(results: Store, kept: Path) -> None:
-    """Copy the newest line of every row to the files in `kept`, from which the tables are made.
+def newest_of_any_budget(lines: Iterable[Line], row: AnyRow) -> Line | None:
+    """The last line with figures for a row whose budget is its user's choice, or None."""
+    found = [line for line in lines if line["row"] == row.name and "error" not in line]
+    found = [line for line in found if line["settings"] == row.settings]
+    return found[-1] if found else None
+
+
+def record(
+    results: Store,
+    kept: Path,
+    parts: Iterable[Part] = PARTS.values(),
+    latest: Callable[[Iterable[Line], AnyRow], Line | None] = newest,
+) -> None:
+    """Copy the latest line of every row to the files in `kept`, from which the tables are made.
 
     Rows without a new line keep the line they had; lines of rows that are gone are dropped.
     """
     old = Store(kept)
-    for part in PARTS.values():
+    for part in parts:
         lines = old.lines(part.name) + results.lines(part.name)
-        chosen = [line for row in part.rows if (line := newest(lines, row))]
+        chosen = [line for row in part.rows if (line := latest(lines, row))]
         if not chosen:
             continue
         kept.mkdir(parents=True, exist_ok=True)

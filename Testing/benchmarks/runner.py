@@ -8,10 +8,10 @@ import time
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from . import peers, provenance, subjects
-from .parts import PEERS, SECONDS, Row
+from .parts import PEERS, SECONDS, AnyRow, Row
 from .processes import StepError, run_step
 from .rows import Line, Store
 
@@ -32,27 +32,46 @@ def missing(rows: Iterable[Row], data: Path) -> list[Path]:
     return sorted(file for file in files if not file.is_file())
 
 
-def run_rows(rows: Iterable[Row], data: Path, store: Store, minutes: float | None = None) -> list[Row]:
+def seconds_of(row: Row) -> float:
+    """How long a row is expected to take."""
+    return SECONDS.get(row.method, 60)
+
+
+class Bench(Protocol):
+    """How one kind of row is run: a module with these functions, as this one is for registrations."""
+
+    def missing(self, rows: Iterable[Any], data: Path) -> list[Path]: ...
+    def code_of(self, row: Any) -> str: ...
+    def seconds_of(self, row: Any) -> float: ...
+    def measure(self, row: Any, data: Path, code: str) -> Line: ...
+    def summary(self, line: Line) -> str: ...
+
+
+def run_rows(
+    rows: Iterable[Any], data: Path, store: Store, minutes: float | None = None, bench: Bench | None = None
+) -> list[Any]:
     """Run the rows that have no line yet, one after the other.
 
     Args:
+        bench: how they are run; as registrations where None.
         minutes: start no row that is not expected to end within this time, or None.
 
     Returns: the rows without figures, because they failed or no time was left.
     """
     started = time.monotonic()
+    bench = bench or sys.modules[__name__]
     left = []
     for row in rows:
-        code = code_of(row)
+        code = bench.code_of(row)
         if store.has(row, code):
             print(f"{row.name}: there already", flush=True)
             continue
-        if minutes is not None and time.monotonic() - started + SECONDS.get(row.method, 60) > 60 * minutes:
+        if minutes is not None and time.monotonic() - started + bench.seconds_of(row) > 60 * minutes:
             left.append(row)
             continue
-        line = measure(row, data, code)
+        line = bench.measure(row, data, code)
         store.add(line)
-        print(f"{row.name}: {summary(line)}", flush=True)
+        print(f"{row.name}: {bench.summary(line)}", flush=True)
         if "error" in line:
             left.append(row)
     return left
@@ -61,26 +80,36 @@ def run_rows(rows: Iterable[Row], data: Path, store: Store, minutes: float | Non
 def summary(line: Line) -> str:
     """A finished row in a few words."""
     if "error" in line:
-        return f"failed ({line['error'].splitlines()[-1] if line['error'] else 'no message'})"
+        return failure(line)
     return (
         f"Dice {line['dice']:.4f}, SDlogJ {line['sdlogj']:.3f}, folding {line['folding_percent']:.4f} %, "
         f"{line['cpu_seconds']:.1f} CPU s in {line['seconds']:.1f} s, peak {line['command_peak_mb']:.0f} MB"
     )
 
 
-def measure(row: Row, data: Path, code: str) -> Line:
-    """Run one row; a row that fails gives a line with `error` instead of figures."""
-    line: dict[str, Any] = {
+def failure(line: Line) -> str:
+    """Why a row has no figures, in a line."""
+    return f"failed ({line['error'].splitlines()[-1] if line['error'] else 'no message'})"
+
+
+def begun(row: AnyRow, code: str, commit: str) -> Line:
+    """The line of a row without its figures."""
+    return {
         "row": row.name,
         "part": row.part,
         "key": row.key,
         "code": code,
-        "commit": provenance.commit(),
+        "commit": commit,
         "settings": row.settings,
         "budget": asdict(row.budget),
         "machine": provenance.machine(),
         "date": time.strftime("%Y-%m-%dT%H:%M:%S"),
     }
+
+
+def measure(row: Row, data: Path, code: str) -> Line:
+    """Run one row; a row that fails gives a line with `error` instead of figures."""
+    line = begun(row, code, provenance.commit())
     try:
         with tempfile.TemporaryDirectory(prefix="jrs-bench-") as folder:
             line.update(_figures(row, data, Path(folder)))
@@ -104,10 +133,10 @@ def _figures(row: Row, data: Path, folder: Path) -> dict[str, Any]:
     }
     if row.change:
         new = {"new_target": str(folder / "target.nii.gz"), "new_labels": str(folder / "target_labels.nii.gz")}
-        run_step(_module("changes"), {**job, **new}, row.budget.threads, _SCORING_LIMIT)
+        run_step(module_command("changes"), {**job, **new}, row.budget.threads, _SCORING_LIMIT)
         job.update(target=new["new_target"], target_labels=new["new_labels"])
     ours = row.method not in PEERS
-    command = _module("ours_run") if ours else [str(peers.build()), str(peers.SCRIPT)]
+    command = module_command("ours_run") if ours else [str(peers.build()), str(peers.SCRIPT)]
     outcome, used = run_step(command, job, row.budget.threads, row.budget.limit_seconds, as_worker=ours)
     scoring = {
         **job,
@@ -115,19 +144,19 @@ def _figures(row: Row, data: Path, folder: Path) -> dict[str, Any]:
         "labels": outcome.pop("labels", None),
         "scored": subjects.scored(data, row.dataset),
     }
-    scores, _ = run_step(_module("score"), scoring, row.budget.threads, _SCORING_LIMIT)
+    scores, _ = run_step(module_command("score"), scoring, row.budget.threads, _SCORING_LIMIT)
     whole = {f"command_{name}": value for name, value in asdict(used).items()}
-    return _rounded({**outcome, **whole, **scores})
+    return rounded({**outcome, **whole, **scores})
 
 
-def _module(name: str) -> list[str]:
+def module_command(name: str) -> list[str]:
     return [sys.executable, "-m", f"{__package__}.{name}"]
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
     """Numbers to six digits: more is noise, and the lines are kept."""
     if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
+        return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_rounded(item) for item in value]
+        return [rounded(item) for item in value]
     return float(f"{value:.6g}") if isinstance(value, float) else value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-_IMAGES = {"oasis": "t1", "abdomen_ct": "ct", "hippocampus": "mr"}
+_IMAGES = {"oasis": "t1", "abdomen_ct": "ct", "hippocampus": "mr", "lpba40": "t1"}
 
 
 def image(data: Path, dataset: str, subject: str) -> Path:
@@ -16,6 +16,17 @@ def image(data: Path, dataset: str, subject: str) -> Path:
 def labels(data: Path, dataset: str, subject: str) -> Path:
     """The label map of a subject."""
     return data / dataset / f"{subject}_labels.nii.gz"
+
+
+def labelled(data: Path, dataset: str) -> list[str]:
+    """The subjects of a data set that have labels, by id."""
+    end = labels(data, dataset, "").name
+    return sorted(file.name.removesuffix(end) for file in (data / dataset).glob(f"*{end}"))
+
+
+def of_image(file: Path, dataset: str) -> str:
+    """The subject of a scan, whose name may lack its ending."""
+    return file.name.split(".")[0].removesuffix(f"_{_IMAGES[dataset]}")
 
 
 def scored(data: Path, dataset: str) -> list[int] | None:

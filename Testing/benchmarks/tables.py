@@ -17,6 +17,7 @@ Made by `python -m Testing.benchmarks --tables` from the lines in `docs/benchmar
 `make bench DATA=folder` runs the short part, `make bench PART=name DATA=folder` another one. `folder` holds the data
 sets `oasis/` (`NNNN_t1.nii.gz`, `NNNN_labels.nii.gz`, `labels.csv`), `abdomen_ct/` (`NN_ct`, `NN_labels`) and
 `hippocampus/` (`NNN_mr`, `NNN_labels`). A row that is there already is skipped; one that was cut short runs again.
+What is measured of trained methods and of their networks stands with [the methods](methods).
 
 How it is measured: every row is a process of its own. **CPU s** are the CPU seconds of all threads for reading, affine,
 deformable stage and both fields in memory; **command** is the whole command, with imports, writing and (ours) quality
@@ -60,8 +61,8 @@ def _part_text(part: Part, lines: list[Line]) -> str:
         text += [_origin(shown.values(), code), _means(part, shown)]
         bars = bar_rows(part, shown)
         if bars:
-            text.append(_table(("bar", "wanted", "found", ""), bars))
-        text.append(_table(("pair", "method", *_COLUMNS), [_row_cells(row, line) for row, line in shown.items()]))
+            text.append(table(("bar", "wanted", "found", ""), bars))
+        text.append(table(("pair", "method", *_COLUMNS), [_row_cells(row, line) for row, line in shown.items()]))
     absent = [row for row in part.rows if row not in latest]
     if outdated:
         text.append(f"Rows run with an older engine only, left out: {_names(part, outdated)}.\n")
@@ -97,7 +98,7 @@ def _means(part: Part, shown: dict[Row, Line]) -> str:
         if lines:
             values = [mean(line[key] for line in lines) for key in _KEYS]
             rows.append((label, change or "-", f"{len(lines)} of {len(wanted)}", *_formatted(values)))
-    return _table(("means", "change", "pairs", *_COLUMNS), rows)
+    return table(("means", "change", "pairs", *_COLUMNS), rows)
 
 
 def _row_cells(row: Row, line: Line) -> tuple[str, ...]:
@@ -120,6 +121,6 @@ def _names(part: Part, rows: list[Row]) -> str:
     return ", ".join(names)
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"

@@ -298,4 +298,4 @@ def test_moved_targets_keep_their_voxels_and_move_as_named() -> None:
 
 
 def test_lines_are_json_with_numbers_of_six_digits() -> None:
-    assert json.dumps(runner._rounded({"a": [0.123456789, 3]})) == '{"a": [0.123457, 3]}'
+    assert json.dumps(runner.rounded({"a": [0.123456789, 3]})) == '{"a": [0.123457, 3]}'

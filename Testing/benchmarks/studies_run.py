@@ -1,0 +1,163 @@
+"""Running rows of trained methods: the commands `train` and `evaluate --model`, and the figures in one line."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from JointRegSegLib import methods
+from JointRegSegLib.training.card import load_card
+
+from . import provenance, subjects
+from .processes import StepError, run_command, run_step
+from .rows import Line
+from .runner import begun, failure, module_command, rounded
+from .studies import Study
+
+WORK = provenance.ROOT / "bench-results"
+METHOD = "none"
+REFINED = ("images", "joint", "optimisation")
+FIGURES = ("folding", "SDlogJ", "NCC", "seconds")
+Listed = tuple[Path, Path, str]
+_SECONDS_A_PAIR = 30.0
+_SLACK = 900.0
+
+
+def code_of(row: Study) -> str:
+    """What the row's figures depend on besides its settings."""
+    return f"engine {provenance.engine_code(rooms=provenance.TRAINED_ROOMS)}"
+
+
+def missing(rows: Iterable[Study], data: Path) -> list[Path]:
+    """The folders of these rows' data sets that do not hold as many labelled scans as they train and test on."""
+    needed = {row.dataset: row.train + row.test + 1 for row in rows}
+    return [data / name for name, least in needed.items() if len(subjects.labelled(data, name)) < least]
+
+
+def seconds_of(row: Study) -> float:
+    """How long a row is expected to take."""
+    pairs = row.test + (row.budget.refined * len(REFINED) if row.joint else 0)
+    return 60.0 * row.budget.train_minutes + _SECONDS_A_PAIR * pairs
+
+
+def measure(row: Study, data: Path, code: str) -> Line:
+    """Run one row; a row that fails gives a line with `error` instead of figures.
+
+    Everything that it makes stays in a folder below `bench-results`: a row that was killed goes on from there.
+    """
+    line = begun(row, code, provenance.commit(provenance.TRAINED_ROOMS))
+    try:
+        line.update(_figures(row, data.absolute(), folder_of(row, code)))
+    except StepError as problem:
+        line["error"] = str(problem)
+    return line
+
+
+def summary(line: Line) -> str:
+    """A finished row in a few words."""
+    if "error" in line:
+        return failure(line)
+    found = {source: mean(scores.values()) for source, scores in line["dice"][METHOD].items()}
+    words = ", ".join(f"{source} Dice {value:.4f}" for source, value in found.items())
+    return f"{words}, {line['steps']} steps in {line['minutes']:.1f} min"
+
+
+def folder_of(row: Study, code: str) -> Path:
+    """Where a row's training, model and records are."""
+    return WORK / row.part / "-".join((*row.name.split("/")[1:], row.key, code.split()[-1]))
+
+
+def _figures(row: Study, data: Path, folder: Path) -> dict[str, Any]:
+    folder.mkdir(parents=True, exist_ok=True)
+    model = folder / "trained" / "model.safetensors"
+    listed = _subjects(row, data, folder)
+    every = _write_subjects(folder / "subjects.csv", listed)
+    if not model.is_file():
+        _jointregseg(row, folder, "train", [
+            "--method", row.method, "--preset", str(_preset(row, folder)), "--labelled", str(row.labelled),
+            "--data", str(every), "--output", str(model.parent), "--max-minutes", f"{row.budget.train_minutes:g}",
+            "--resume",
+        ])  # fmt: skip
+    records = _evaluate(row, folder / "scores", model, every, [METHOD])
+    if row.joint:
+        tested = [line for line in listed if line[2] == "test"]
+        few = _write_subjects(
+            folder / "refined.csv", [line for line in listed if line not in tested[row.budget.refined :]]
+        )
+        records += _evaluate(row, folder / "refined", model, few, list(REFINED))
+    card = load_card(model)
+    trained = {"steps": int(card.training["steps"]), "minutes": card.training["minutes"], "validation": card.scores}
+    return rounded({**trained, **collected(records, row.dataset)})
+
+
+def _subjects(row: Study, data: Path, folder: Path) -> list[Listed]:
+    """The scan, label map and split of every subject."""
+    ids = subjects.labelled(data, row.dataset)
+    images = [subjects.image(data, row.dataset, name) for name in ids]
+    labels = [subjects.labels(data, row.dataset, name) for name in ids]
+    if row.merged:
+        (folder / "labels").mkdir(exist_ok=True)
+        files = [(str(file), str(folder / "labels" / file.name)) for file in labels]
+        preset = methods.presets(row.method)[row.preset]
+        run_step(module_command("merged_labels"), {"preset": str(preset), "files": files}, 1, _SLACK)
+        labels = [Path(new) for _, new in files]
+    splits = ["train"] * row.train + ["test"] * row.test + ["val"] * (len(ids) - row.train - row.test)
+    return list(zip(images, labels, splits, strict=True))
+
+
+def _write_subjects(file: Path, listed: list[Listed]) -> Path:
+    """The subjects as `train` and `evaluate` read them; `train` hides the labels of all but a few itself."""
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(("image", "label", "split"))
+        writer.writerows(listed)
+    return file
+
+
+def _preset(row: Study, folder: Path) -> Path:
+    """The row's preset, an ablation's own lines upon it."""
+    known = methods.presets(row.method)
+    if not row.ablation:
+        return known[row.preset]
+    own = [text for text in known[row.ablation].read_text(encoding="utf-8").splitlines() if not text.startswith("base")]
+    file = folder / "preset.toml"
+    file.write_text("\n".join([f"base = {json.dumps(str(known[row.preset]))}", *own, ""]), encoding="utf-8")
+    return file
+
+
+def _evaluate(row: Study, folder: Path, model: Path, data: Path, arms: list[str]) -> list[dict[str, Any]]:
+    """The records of these arms, from one atlas to every test subject; those that are whole are kept."""
+    if not folder.is_dir():
+        partial = folder.with_name(f"{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        chosen = [word for arm in arms for word in ("--refine", arm)]
+        command = ["--model", str(model), "--data", str(data), "--output", str(partial), "--atlases", "1", *chosen]
+        _jointregseg(row, folder.parent, "evaluate", command)
+        partial.rename(folder)
+    return [json.loads(text) for text in (folder / "records.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def _jointregseg(row: Study, folder: Path, command: str, words: list[str]) -> None:
+    budget = ["--threads", str(row.budget.threads), "--device", row.budget.device]
+    limit = 2 * seconds_of(row) + _SLACK
+    program = [sys.executable, "-m", "JointRegSegLib.cli", command, *words, *budget]
+    run_command(program, folder / f"{command}.log", row.budget.threads, limit, as_worker=True)
+
+
+def collected(records: Iterable[dict[str, Any]], dataset: str) -> dict[str, Any]:
+    """`dice`: arm -> source of labels -> subject -> mean over structures; `figures`: arm -> name -> subject."""
+    dice: dict[str, dict[str, dict[str, float]]] = {}
+    figures: dict[str, dict[str, dict[str, float]]] = {}
+    for record in records:
+        arm, target = record["arm"], subjects.of_image(Path(record["target"]), dataset)
+        for source, scores in record["dice"].items():
+            dice.setdefault(arm, {}).setdefault(source, {})[target] = mean(scores.values())
+        for name in FIGURES:
+            figures.setdefault(arm, {}).setdefault(name, {})[target] = record["figures"][name]
+    return {"dice": dice, "figures": figures}

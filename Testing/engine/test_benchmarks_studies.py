@@ -1,0 +1,179 @@
+"""Benchmarks of trained methods and of networks: rows, budgets, subjects, ablations, tables, and known counts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import SimpleITK as sitk
+import torch
+
+from JointRegSegLib import methods
+from JointRegSegLib.networks import VoxelMorph
+from Testing.benchmarks import merged_labels, network_run, networks_run, networks_tables, studies_run, studies_tables
+from Testing.benchmarks.__main__ import KEPT, METHOD_PAGES, main
+from Testing.benchmarks.networks import NAMES, NETWORKS
+from Testing.benchmarks.rows import Line, Store, newest_of_any_budget, record
+from Testing.benchmarks.studies import STUDIES, Study, StudyBudget
+from Testing.engine.model_cases import write_boxes
+
+ROWS = STUDIES["few-shot"].rows
+BY_NAME = {row.name: row for part in STUDIES.values() for row in part.rows}
+SMALL, MONO = BY_NAME["few-shot/jrss/small/5"], BY_NAME["few-shot/jrss/small_mono/5"]
+ALONE = Study("few-shot", "hippocampus", 3, 2, "deepatlas", "small_mono", 1, budget=StudyBudget(0.02, 1, "cpu", 1))
+
+
+def line_of(row: Study, segmentation: list[float], date: str = "2026-01-01", **budget: float) -> Line:
+    """A finished line with made-up figures, a subject for each Dice."""
+    scores = {str(number): value for number, value in enumerate(segmentation)}
+    arms = ("none", *(studies_run.REFINED if row.joint else ()))
+    return {
+        "row": row.name,
+        "part": row.part,
+        "key": row.key,
+        "code": "engine a",
+        "commit": "c0ffee",
+        "date": date,
+        "settings": row.settings,
+        "budget": {"threads": 1, "device": "cpu", "train_minutes": 15.0, "refined": 2, **budget},
+        "machine": {"processor": "P", "cores": 2},
+        "steps": 7,
+        "minutes": 15.0,
+        "dice": {arm: dict.fromkeys(("registration", "segmentation", "fused"), scores) for arm in arms},
+        "figures": {arm: dict.fromkeys(studies_run.FIGURES, dict.fromkeys(scores, 0.25)) for arm in arms},
+    }
+
+
+def test_rows_have_names_of_their_own_and_presets_that_exist() -> None:
+    every = [row for part in STUDIES.values() for row in part.rows]
+    assert len(BY_NAME) == len(every)
+    for row in every:
+        assert {row.preset, row.ablation} <= {*methods.presets(row.method), ""}
+    for row in ROWS:
+        assert (row.beside in BY_NAME) == row.joint
+    assert BY_NAME["few-shot/jrss/small+screening/5"].beside == SMALL.name
+    assert SMALL.beside == MONO.name
+    assert len({row.name for row in NETWORKS["networks"].rows}) == 4 * len(NAMES)
+
+
+def test_another_budget_is_another_measurement_but_is_shown(tmp_path: Path) -> None:
+    short = replace(SMALL, budget=replace(SMALL.budget, train_minutes=8.0))
+    store = Store(tmp_path / "results")
+    store.add(line_of(short, [0.5, 0.6], train_minutes=8.0))
+    assert store.has(short, "engine a")
+    assert not store.has(SMALL, "engine a")
+    found = newest_of_any_budget(store.lines("few-shot"), SMALL)
+    assert found is not None
+    assert found["budget"]["train_minutes"] == 8.0
+    record(store, tmp_path / "kept", STUDIES.values(), newest_of_any_budget)
+    assert Store(tmp_path / "kept").lines("few-shot") == [found]
+
+
+def test_differences_are_paired_and_have_students_interval() -> None:
+    own, other = {"a": 0.5, "b": 0.7, "c": 0.9, "d": 1.0}, {"a": 0.4, "b": 0.5, "c": 0.6}
+    value, half = studies_tables.difference(own, other)
+    assert value == pytest.approx(0.2)
+    assert half == pytest.approx(4.30265 * 0.1 / 3**0.5, rel=1e-5)  # quantile for 2 degrees of freedom
+
+
+def test_tables_name_what_was_not_run_and_compare_equal_budgets_alone() -> None:
+    lines = [line_of(MONO, [0.3, 0.5]), line_of(SMALL, [0.5, 0.8])]
+    text = studies_tables.method_text([MONO, SMALL, BY_NAME["few-shot/jrss/small/1"]], lines)
+    assert "| small | 5 | 15 | 7 | 2 | 0.6500 | 0.6500 | `small_mono`: +0.2500 ± 0.6353 |" in text
+    assert "Rows not run: `few-shot/jrss/small/1`." in text
+    assert "| small, 5 | optimisation alone | 2 | 0.6500 | 0.6500 | 0.250 | 0.250 | 0.250 | 0.250 |" in text
+    lines[1] = line_of(SMALL, [0.5, 0.8], train_minutes=8.0)
+    text = studies_tables.method_text([MONO, SMALL], lines)
+    assert "| small | 5 | 8 | 7 | 2 | 0.6500 | 0.6500 | - | - | c0ffee |" in text
+
+
+def test_pages_keep_their_words_around_the_tables() -> None:
+    page = "before\n<!-- rows:few-shot -->\nold\n<!-- /rows:few-shot -->\nafter\n"
+    assert studies_tables.between(page, "few-shot", "new\n") == page.replace("old", "new")
+    assert studies_tables.between(page, "lpba40", "new\n") == page
+
+
+@pytest.mark.parametrize("method", sorted({row.method for row in BY_NAME.values()}))
+def test_the_pages_in_the_repository_are_made_from_the_lines_beside_them(method: str) -> None:
+    text = (METHOD_PAGES / f"{method}.md").read_text(encoding="utf-8")
+    assert text == studies_tables.filled(text, method, Store(KEPT))
+    assert studies_tables.markers("few-shot")[0] in text
+
+
+def test_the_page_of_networks_is_made_from_the_lines_beside_it() -> None:
+    page = METHOD_PAGES / "networks.md"
+    assert page.read_text(encoding="utf-8") == networks_tables.page_text(Store(KEPT))
+
+
+def test_a_row_trains_evaluates_and_goes_on_with_what_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(studies_run, "WORK", tmp_path / "work")
+    write_boxes(tmp_path / "hippocampus")
+    line = studies_run.measure(ALONE, tmp_path, "engine a")
+    assert "error" not in line, line["error"]
+    assert line["steps"] > 0
+    assert {source: set(scores) for source, scores in line["dice"]["none"].items()} == {
+        source: {"03", "04"} for source in ("registration", "segmentation", "fused")
+    }
+    assert set(line["figures"]["none"]) == set(studies_run.FIGURES)
+
+    joint = replace(ALONE, preset="small", ablation="semi")
+    folder = studies_run.folder_of(joint, "engine a")
+    shutil.copytree(studies_run.folder_of(ALONE, "engine a"), folder)
+    (folder / "refined").mkdir()
+    first = json.loads((folder / "scores" / "records.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    refined = [json.dumps({**first, "arm": arm}) for arm in studies_run.REFINED]
+    (folder / "refined" / "records.jsonl").write_text("\n".join(refined), encoding="utf-8")
+    again = studies_run.measure(joint, tmp_path, "engine a")
+    assert again["dice"]["none"] == line["dice"]["none"]
+    assert {arm: set(scores["registration"]) for arm, scores in again["dice"].items()} == {
+        "none": {"03", "04"},
+        **{arm: {"03"} for arm in studies_run.REFINED},
+    }
+    assert not list(folder.glob("refined.partial"))
+    assert (folder / "refined.csv").read_text(encoding="utf-8").count(",test") == 1
+
+
+def test_ablations_are_laid_upon_the_preset(tmp_path: Path) -> None:
+    row = BY_NAME["few-shot/jrss/small+screening/5"]
+    found = methods.read_settings("jrss", studies_run._preset(row, tmp_path))
+    small = methods.read_settings("jrss", methods.presets("jrss")["small"])
+    assert found == replace(small, strategy=replace(small.strategy, screening=False))
+
+
+def test_merged_structures_carry_their_first_value() -> None:
+    labels = sitk.GetImageFromArray([[[0, 21, 22], [41, 7, 22]]])
+    labels.SetSpacing((1.0, 2.0, 3.0))
+    new = merged_labels.merged(labels, {"frontal": [21, 22], "parietal": [41]})
+    assert sitk.GetArrayFromImage(new).tolist() == [[[0, 21, 21], [41, 0, 21]]]
+    assert new.GetSpacing() == labels.GetSpacing()
+
+
+def test_multiply_adds_of_a_convolution_are_counted() -> None:
+    conv = torch.nn.Conv3d(3, 5, 3, padding=1, bias=False)
+    image = torch.rand(1, 3, 6, 7, 8)
+    assert network_run.multiply_adds(lambda: conv(image)) == 6 * 7 * 8 * 27 * 3 * 5
+
+
+def test_a_step_moves_weights_and_a_pass_forward_does_not() -> None:
+    network, images = VoxelMorph(), [torch.rand(1, 1, 16, 16, 16)] * 2
+    before = [p.clone() for p in network.parameters()]
+    network_run.pass_of(network, images, training=False)()
+    assert all(torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
+    network_run.pass_of(network, images, training=True)()
+    assert not all(torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
+
+
+def test_networks_without_their_device_have_no_figures(tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    row = next(row for row in NETWORKS["networks"].rows if row.budget.device == "cuda")
+    assert "no CUDA device" in networks_run.measure(row, tmp_path, "networks a")["error"]
+
+
+def test_budgets_are_chosen_by_arguments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--part", "few-shot", "--data", str(tmp_path)]) == 2
+    assert str(tmp_path / "hippocampus") in capsys.readouterr().err
+    assert json.loads(json.dumps(SMALL.settings)) == SMALL.settings
