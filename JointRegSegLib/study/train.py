@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,23 +14,24 @@ import torch
 
 from .. import methods
 from ..job import Code, Device, Event, JobError, Kind
+from ..job.filesystem import replace_file
 from ..networks import JointModel, placed
 from ..pipeline.devices import choose_device, describe, limit_threads
 from ..pipeline.progress import Progress
 from ..service.eta import Eta
 from ..training import package
-from ..training.checkpoints import read_state
 from ..training.curves import draw, write_tensorboard
 from ..training.dataset import Dataset, load_dataset
 from ..training.distributed import team
 from ..training.few_shot import FewShotView
 from ..training.phases import training_only
 from ..training.subjects import Split, Subject, read_subjects
-from ..training.trainer import BEST, CHECKPOINT, CURVES, Outcome, Trainer
+from ..training.trainer import CHECKPOINT, CURVES, Outcome, Trainer
 from ..training.validation import validation_scores
 from ..volumes import read_label_table
 
 MODEL = "model.safetensors"
+SETTINGS = "settings.json"
 PICTURE = "curves.png"
 TENSORBOARD = "tensorboard"
 
@@ -44,7 +46,8 @@ class Training:
         method: one of `methods.METHODS`.
         data: a folder or a CSV, as `training.subjects.read_subjects` reads it.
         output: the folder of the model and everything beside it.
-        labelled: how many training scans keep their labels; None for all that have some.
+        labelled: how many training scans keep their labels; the preset's where None, and all that have some where
+            that says nothing.
         preset: the name of a preset of the method, or a TOML file.
         device: where to compute.
         max_minutes: the budget of this call; None for no limit.
@@ -85,17 +88,20 @@ def train(asked: Training, report: Callable[[Event], None], stop: Callable[[], b
     where the libraries are installed, as a picture and as TensorBoard's logs. Under torchrun all processes train
     together.
 
-    Raises `JobError`: OUTPUT_EXISTS where `output` holds a run that is not to be resumed, CANCELLED where `stop` says
-    so before training begins, and what reading the data, the method and the trainer raise.
+    Raises `JobError`: OUTPUT_EXISTS where `output` holds a run that is not to be resumed, REQUEST_INVALID where it is
+    to be resumed with other settings, CANCELLED where `stop` says so before training begins, and what reading the
+    data, the method and the trainer raise.
     """
     subjects = read_subjects(asked.data)
     settings = _settings(asked, subjects)
-    _check_output(asked)
+    _check_output(asked, settings)
     progress = Progress(report, stop)
     limit_threads(asked.threads)
     with team(choose_device(asked.device, progress)) as (members, device):
         teller = _Teller(report if members.leads else lambda event: None)
         dataset = _dataset(asked, settings, subjects, teller, stop)
+        if members.leads:
+            _keep_settings(asked.output, settings)
         torch.manual_seed(settings.trainer.seed)
         model = placed(methods.build(asked.method, settings, dataset.structures.classes), device)
         procedure = methods.strategy(asked.method, settings, model, dataset)
@@ -117,7 +123,7 @@ def train(asked: Training, report: Callable[[Event], None], stop: Callable[[], b
         )
         outcome = trainer.run(asked.max_minutes, stop)
         if members.leads:
-            scores = _final_scores(model, dataset, device, asked.output, outcome)
+            scores = _final_scores(model, dataset, device)
             card = package.describe(asked.method, settings, dataset, outcome, scores, asked.licence)
             model.strip_training_branches()
             package.save_package(asked.output / MODEL, model.state_dict(), card)
@@ -137,7 +143,7 @@ def _settings(asked: Training, subjects: tuple[Subject, ...]) -> Any:
             f"Choose one of {', '.join(known)}, or give a .toml file.",
         )
     settings = cast(Any, methods.read_settings(asked.method, path))
-    labelled = asked.labelled
+    labelled = settings.data.labelled if asked.labelled is None else asked.labelled
     if labelled is None:
         labelled = sum(subject.split is Split.TRAIN and subject.label is not None for subject in subjects)
     seed = settings.trainer.seed if asked.seed is None else asked.seed
@@ -146,12 +152,18 @@ def _settings(asked: Training, subjects: tuple[Subject, ...]) -> Any:
     )
 
 
-def _check_output(asked: Training) -> None:
-    if (asked.output / CHECKPOINT).exists() and not asked.resume:
+def _check_output(asked: Training, settings: Any) -> None:
+    if not asked.resume and any((asked.output / name).exists() for name in (CHECKPOINT, MODEL)):
         raise JobError(
             Code.OUTPUT_EXISTS,
             f"The output folder {asked.output} already holds a training run.",
             "Go on with it by --resume, or name another folder.",
+        )
+    if (asked.output / CHECKPOINT).exists() and (changed := _changed(asked.output / SETTINGS, settings)):
+        raise JobError(
+            Code.REQUEST_INVALID,
+            f"The training run in {asked.output} was begun with other settings: {', '.join(changed)}.",
+            "Resume with the method, --preset, --labelled and --seed that it was begun with, or name another folder.",
         )
     try:
         asked.output.mkdir(parents=True, exist_ok=True)
@@ -161,6 +173,26 @@ def _check_output(asked: Training) -> None:
             f"The output folder {asked.output} cannot be written: {problem.strerror or problem}.",
             "Name another folder.",
         ) from problem
+
+
+def _keep_settings(output: Path, settings: Any) -> None:
+    """Write down what a run is begun with; whoever resumes it must not mix two."""
+    partial = output / f".{SETTINGS}.partial"
+    partial.write_text(json.dumps(asdict(settings), indent=1), encoding="utf-8")
+    replace_file(partial, output / SETTINGS)
+
+
+def _changed(kept: Path, settings: Any) -> list[str]:
+    """The settings that are not those in a file; none where there is no file."""
+    if not kept.exists():
+        return []
+    before, now = json.loads(kept.read_text(encoding="utf-8")), json.loads(json.dumps(asdict(settings)))
+    return [
+        f"{section}.{key} was {value}"
+        for section, values in before.items()
+        for key, value in values.items()
+        if now.get(section, {}).get(key) != value
+    ]
 
 
 def _dataset(
@@ -177,13 +209,8 @@ def _dataset(
     return load_dataset(FewShotView(subjects, settings.data.labelled), settings.data, intensity, table, reading)
 
 
-def _final_scores(
-    model: JointModel, dataset: Dataset, device: torch.device, folder: Path, outcome: Outcome
-) -> dict[str, float]:
-    """The validation scores of the best weights, which the model holds afterwards."""
-    best = None if outcome.finished else read_state(folder / BEST)
-    if best is not None:
-        model.load_state_dict(best["model"])
+def _final_scores(model: JointModel, dataset: Dataset, device: torch.device) -> dict[str, float]:
+    """The validation scores of the weights that the package will hold."""
     if not dataset.validation:
         return {}
     with training_only(model), torch.no_grad():

@@ -41,6 +41,8 @@ def _merged(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     except ValueError as problem:
         raise _invalid(str(path), str(problem)) from problem
     base = own.pop("base", None)
+    if not isinstance(base, str | None):
+        raise _invalid(str(path), f"base is {base!r}, not str")
     return own if base is None else _over(_merged(path.parent / base, (*above, path)), own)
 
 
@@ -73,8 +75,8 @@ def _value(kind: Any, value: Any, source: str, where: str) -> Any:
     if dataclasses.is_dataclass(kind):
         return _section(kind, value, source, where)
     origin, inner = get_origin(kind), get_args(kind)
-    if origin in (Union, types.UnionType):  # a value or None, which TOML cannot say
-        return _value(next(k for k in inner if k is not type(None)), value, source, where)
+    if origin in (Union, types.UnionType):  # a value or None, which the card of a model can say and TOML cannot
+        return None if value is None else _value(next(k for k in inner if k is not type(None)), value, source, where)
     if origin is Literal and value in inner:
         return value
     if origin is tuple and isinstance(value, list):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..job import Code, JobError
+from ..job.filesystem import replace_file
 
 Series = dict[str, tuple[list[int], list[float]]]
 """Name of a curve -> its steps and values."""
@@ -23,7 +24,9 @@ class CurveFile:
     def cut(self, step: int) -> None:
         """Forget what was written after this step, and a line that a killed process left unfinished."""
         lines = [json.dumps(line) for line in read_curves(self._path) if line["step"] <= step]
-        self._path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        partial = self._path.with_name(f".{self._path.name}.partial")
+        partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        replace_file(partial, self._path)
 
     def add(self, line: dict[str, Any]) -> None:
         """Append one line."""

@@ -20,6 +20,7 @@ from JointRegSegLib.volumes import (
     read_label_map,
     read_volume,
 )
+from JointRegSegLib.volumes.labels import MAX_VALUE
 
 from ..job import Code, JobError
 from .few_shot import FewShotView
@@ -35,13 +36,13 @@ class DataConfig:
     """How scans are brought onto one grid.
 
     Attributes:
-        labelled: how many training subjects keep their labels.
+        labelled: how many training subjects keep their labels; all that have some where None.
         size: voxels of the training grid towards left, posterior, superior; what holds all scans where empty.
         spacing: mm along the same axes; the scans' median where empty.
         structures: name -> label values that make one class; each value its own class where empty.
     """
 
-    labelled: int = 1
+    labelled: int | None = None
     size: tuple[int, ...] = ()
     spacing: tuple[float, ...] = ()
     structures: dict[str, tuple[int, ...]] = field(default_factory=dict)
@@ -50,9 +51,15 @@ class DataConfig:
         for name, numbers in (("size", self.size), ("spacing", self.spacing)):
             if len(numbers) not in (0, 3) or any(number <= 0 for number in numbers):
                 raise JobError(Code.REQUEST_INVALID, f"{name} is {list(numbers)}.", "Give three numbers above 0.")
+        taken: set[int] = set()
         for name, values in self.structures.items():
-            if not values:
-                raise JobError(Code.REQUEST_INVALID, f"The structure {name} has no values.", "Name its label values.")
+            if not values or not all(1 <= value <= MAX_VALUE and value not in taken for value in values):
+                raise JobError(
+                    Code.REQUEST_INVALID,
+                    f"The structure {name} has the values {list(values)}.",
+                    f"Name label values from 1 to {MAX_VALUE}, each for one structure.",
+                )
+            taken.update(values)
 
 
 @dataclass(frozen=True, eq=False)

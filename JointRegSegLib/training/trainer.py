@@ -145,13 +145,15 @@ class Trainer:
                 self._at.over = self._is_over(phase)
                 if not self._at.over and self._team.any(self._at.seconds >= stop or interrupted(), self._device):
                     self._save()
-                    return self._outcome(finished=False)
+                    return self._ended(finished=False)
                 if time.monotonic() - self._saved >= self.config.checkpoint_seconds:
                     self._save()
             self._call(phase.on_exit, "exit", self._at.phase)
             self._advance()
-        self._finish()
-        return self._outcome(finished=True)
+        if self.config.validate_every and self._at.validated < self._at.step:
+            self._validate()
+        self._save()
+        return self._ended(finished=True)
 
     def _enter(self, phase: Phase) -> None:
         stage = phase.stage or phase.name
@@ -320,15 +322,11 @@ class Trainer:
         if self._team.leads:
             self._curves.cut(self._at.step)
 
-    def _finish(self) -> None:
-        if self.config.validate_every and self._at.validated < self._at.step:
-            self._validate()
-        self._save()
-        best = read_state(self.folder / BEST) if self._at.best is not None else None
+    def _ended(self, finished: bool) -> Outcome:
+        """Give the model its best weights, where any were validated; the checkpoint keeps those to go on with."""
+        best = None if self._at.best is None else read_state(self.folder / BEST)
         if best is not None:
             self.model.load_state_dict(best["model"])
-
-    def _outcome(self, finished: bool) -> Outcome:
         return Outcome(finished, self._at.step, self._at.seconds, self._at.best)
 
 

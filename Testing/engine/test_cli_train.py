@@ -74,6 +74,13 @@ def test_an_interrupted_run_goes_on_to_the_same_losses_and_is_never_overwritten(
     assert load_card(parts / "model.safetensors").training["steps"] == len(steps)
     assert cli.main(_command(data, parts, "--labelled", "2")) == 2
     assert "error [output-exists]" in capsys.readouterr().err
+    (whole / "checkpoint.pt").unlink()
+    assert cli.main(_command(data, whole, "--labelled", "2")) == 2  # a model alone is not overwritten either
+    assert "error [output-exists]" in capsys.readouterr().err
+    for changed in (["--labelled", "3"], [], ["--labelled", "2", "--seed", "9"]):
+        assert cli.main(_command(data, parts, *changed, "--resume")) == 2
+        name = "trainer.seed was 0" if "--seed" in changed else "data.labelled was 2"
+        assert name in capsys.readouterr().err
     assert cli.main(_command(data, parts, "--labelled", "2", "--resume", "--quiet")) == 0
     ours, theirs = (list(read_curves(folder / "curves.jsonl")) for folder in (parts, whole))
     assert [line["total"] for line in ours] == [line["total"] for line in theirs]

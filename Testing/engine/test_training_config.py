@@ -105,6 +105,10 @@ def test_files_that_are_each_others_base_are_told(tmp_path: Path) -> None:
     with pytest.raises(JobError) as caught:
         read_config(tmp_path / "a.toml", Toy)
     check_error(caught.value, Code.FILE_MISSING, "lost.toml")
+    (tmp_path / "a.toml").write_text("base = 3")
+    with pytest.raises(JobError) as caught:
+        read_config(tmp_path / "a.toml", Toy)
+    check_error(caught.value, Code.REQUEST_INVALID, "a.toml", "base is 3")
 
 
 def test_settings_check_themselves(tmp_path: Path) -> None:

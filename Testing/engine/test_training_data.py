@@ -283,7 +283,17 @@ def test_intensities_are_scaled_as_named() -> None:
         scaled(array, "log")
 
 
-@pytest.mark.parametrize("wrong", [{"size": (1, 2)}, {"spacing": (1.0, -1.0, 1.0)}, {"structures": {"liver": ()}}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"size": (1, 2)},
+        {"spacing": (1.0, -1.0, 1.0)},
+        {"structures": {"liver": ()}},
+        {"structures": {"liver": (0, 1)}},
+        {"structures": {"liver": (70000,)}},
+        {"structures": {"spleen": (1, 2), "liver": (2,)}},
+    ],
+)
 def test_settings_out_of_range_are_told(wrong: dict) -> None:
     with pytest.raises(JobError) as caught:
         DataConfig(**wrong)

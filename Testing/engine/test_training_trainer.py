@@ -274,6 +274,25 @@ def test_a_stage_ends_when_validation_stalls_and_the_best_weights_win(tmp_path: 
     assert torch.load(tmp_path / BEST, weights_only=True)["step"] == 2
 
 
+def test_a_run_that_is_stopped_holds_its_best_weights_and_no_other_runs(tmp_path: Path) -> None:
+    dataset = toy_dataset()
+    torch.save({"step": 1, "model": {}}, tmp_path / BEST)  # of a run that was killed before its first checkpoint
+    for steps, every in ((1, 2), (3, 1)):
+        model, asked, scores = ToyModel(), iter([False] * (steps - 1) + [True]), iter([0.4, 0.6, 0.5])
+        step = losses_of(lambda batch, model=model: similarity(batch, model))
+        phase = Phase("reg", 9, ("reg",), AllOrderedPairs(dataset.labelled, 1), step, Adam(1e-2))
+        config = TrainerConfig(validate_every=every)
+        trainer = Trainer(
+            model, Scripted(phase), dataset, config, tmp_path, score=lambda scored, s=scores: {"Dice": next(s)}
+        )
+        outcome = trainer.run(interrupted=lambda asked=asked: next(asked))
+        latest = torch.load(tmp_path / CHECKPOINT, weights_only=True)["model"]
+        assert (outcome.finished, outcome.best) == (False, 0.6 if every == 1 else None)
+        assert same(model.state_dict(), latest) is (outcome.best is None)
+        (tmp_path / CHECKPOINT).unlink()
+    assert same(model.state_dict(), torch.load(tmp_path / BEST, weights_only=True)["model"])
+
+
 def test_validation_measures_both_tasks(tmp_path: Path) -> None:
     dataset, model = toy_dataset(), ToyModel()
     with torch.no_grad():

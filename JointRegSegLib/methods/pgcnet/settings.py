@@ -1,0 +1,76 @@
+"""What can be chosen about PGCNet; `preset.toml` says what the paper chose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from JointRegSegLib.losses import DiceForm
+from JointRegSegLib.networks import Intensity
+from JointRegSegLib.training.dataset import DataConfig
+from JointRegSegLib.training.trainer import TrainerConfig
+
+Position = Literal["full", "axial", "none"]
+Sharing = Literal["coupled", "encoder", "nothing"]
+
+
+@dataclass(frozen=True)
+class Model:
+    """The network.
+
+    Attributes:
+        intensity: the scale that it sees.
+        position: of the learnt map that is added to features before they are correlated: one value for each place, a
+            sum of one table for each axis, or no map.
+        sharing: "coupled" lets segmentation see the other scan's warped features, "encoder" does not; with "nothing"
+            each task has an encoder of its own and learns by itself.
+    """
+
+    intensity: Intensity
+    position: Position
+    sharing: Sharing
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The objectives.
+
+    Attributes:
+        smoothness: weight of the field's smoothness beside the similarity.
+        dice: the form of both Dice losses.
+        joint: weight of the Dice loss between both predictions after registration; 0 for none.
+    """
+
+    smoothness: float
+    dice: DiceForm
+    joint: float
+
+
+@dataclass(frozen=True)
+class Procedure:
+    """How the network is trained.
+
+    Attributes:
+        first_steps: without the joint loss.
+        joint_steps: with it.
+        shares: of a budget in minutes, of the same two stages.
+        lr: the learning rate.
+        batch: pairs of a step.
+    """
+
+    first_steps: int
+    joint_steps: int
+    shares: tuple[float, float]
+    lr: float
+    batch: int
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The whole configuration."""
+
+    data: DataConfig
+    model: Model
+    loss: Loss
+    strategy: Procedure
+    trainer: TrainerConfig

@@ -1,0 +1,71 @@
+"""What the tests of the methods with one encoder for both tasks share: a small data set, and how to measure it."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from JointRegSegLib.training.curves import read_curves
+from JointRegSegLib.training.dataset import Dataset, Sample
+from JointRegSegLib.training.few_shot import FewShotView
+from JointRegSegLib.training.frame import Frame
+from JointRegSegLib.training.structures import Structures
+from JointRegSegLib.training.subjects import Split, Subject
+from JointRegSegLib.training.trainer import CURVES
+from Testing.engine.method_cases import made, run, settings_of, subject
+
+SMALL = (16, 24, 16)
+
+
+class DiedError(Exception):
+    """A run that ends anywhere."""
+
+
+def small_subject(number: int, known: bool = True) -> Sample:
+    """The middle of a made-up subject, with or without its labels."""
+    whole = subject(number)
+    part = (..., slice(4, 20), slice(4, 28), slice(4, 20))
+    label = whole.label[part].contiguous() if known and whole.label is not None else None
+    return Sample(whole.id, whole.image[part].contiguous(), label)
+
+
+def small_dataset(labelled: int = 1, subjects: int = 4) -> Dataset:
+    """A data set that was never on a disk; the last subject validates."""
+    everyone = [Subject(f"s{number}", Path(str(number)), Path(str(number))) for number in range(subjects)]
+    everyone[-1] = dataclasses.replace(everyone[-1], split=Split.VALIDATE)
+    view = FewShotView(everyone, labelled)
+    hidden = {s.id for s in view.unlabelled}
+    samples = {f"s{number}": small_subject(number, f"s{number}" not in hidden) for number in range(subjects)}
+    return Dataset(samples, view, Structures.of([1, 2]), Frame(SMALL[::-1], (1.0, 1.0, 1.0), "minmax"))
+
+
+def size(module: nn.Module) -> int:
+    """Parameters of a network."""
+    return sum(p.numel() for p in module.parameters())
+
+
+def train_small(
+    method: str, procedure: dict[str, Any], folder: Path, die_at: int = 0
+) -> tuple[list[Any], dict[str, torch.Tensor]]:
+    """The curves and the weights of a run; it breaks off while it reports step `die_at`."""
+    dataset = small_dataset()
+    model, strategy = made(method, settings_of(method, strategy=procedure), dataset)
+
+    def report(fraction: float, message: str) -> None:
+        if int(message.split()[1]) == die_at:
+            raise DiedError
+
+    run(strategy, model, dataset, folder, report=report)
+    return list(read_curves(folder / CURVES)), model.state_dict()
+
+
+def falls(totals: list[float]) -> bool:
+    """Whether the median of the last quarter is below that of the first by a twentieth of its size."""
+    quarter = len(totals) // 4
+    first, last = statistics.median(totals[:quarter]), statistics.median(totals[-quarter:])
+    return last < first - 0.05 * abs(first)
