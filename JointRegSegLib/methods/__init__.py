@@ -24,6 +24,8 @@ METHODS: Mapping[str, str] = {
     "(Xu & Niethammer, MICCAI 2019)",
     "jrss": "JRSS: registration and segmentation teach each other through screened pseudo-labels of a mean teacher "
     "(Shi et al., BSPC 2023)",
+    "pgcnet": "PGCNet: one network registers and segments a pair from coarse to fine, each task seeing the other"
+    " (Tan et al., MICCAI 2023)",
 }
 """Name -> what it is."""
 
