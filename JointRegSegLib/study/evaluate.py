@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from .. import metrics
 from ..job import Atlas, Code, Device, Event, JobError, Kind, Quality, Refinement, Request
+from ..job.filesystem import replace_file
 from ..pipeline.check import determinants
 from ..pipeline.devices import choose_device, limit_threads
 from ..pipeline.fuse import fuse
@@ -31,7 +32,7 @@ from ..training.card import load_card
 from ..training.subjects import Split, Subject, data_invalid, read_subjects
 from ..volumes import LabelMap, canonical, read_label_map, resample_labels_to
 
-RECORDS = "records.jsonl"
+RECORDS, STUDY = "records.jsonl", "study.json"
 
 
 class Arm(str, Enum):
@@ -94,29 +95,40 @@ class Record:
         """The record as one line; NaN is null."""
         return json.dumps(_plain(asdict(self)))
 
+    @classmethod
+    def from_json(cls, line: str) -> Record:
+        """The record in a line of `to_json`; `ValueError` or `TypeError` where it is none, a cut one say."""
+        return cls(**json.loads(line, object_pairs_hook=_with_nan))
+
 
 def evaluate(asked: Study, report: Callable[[Event], None]) -> list[Record]:
     """Register every atlas to every target by each arm, measure, and write a line of JSON for each.
 
-    Raises `JobError`: OUTPUT_EXISTS, DATA_INVALID without atlases or targets, and what reading, the model and the
-    pipeline raise.
+    Where `output` holds the records of the same study, those are kept and the others added.
+
+    Raises `JobError`: OUTPUT_EXISTS for the records of another study, DATA_INVALID without atlases or targets, and
+    what reading, the model and the pipeline raise.
     """
     card = load_card(asked.model)
     atlases, targets = _pairs(asked, int(card.training.get("labelled", 1)))
-    _begin(asked.output)
+    records = _begun(asked, card.digest, atlases, targets)
     progress = Progress(report, lambda: False)
     limit_threads(asked.threads)
     device = choose_device(asked.device, progress)
     model = TrainedModel.load(asked.model, card.method, device)
     arms = tuple(arm for arm in asked.arms if arm is not Arm.JOINT or model.segments)
     pairs = [(atlas, target) for atlas in atlases for target in targets]
-    records, eta = [], Eta()
-    with (asked.output / RECORDS).open("w", encoding="utf-8") as file, torch.inference_mode():
+    measured = {(record.atlas, record.target, record.arm) for record in records}
+    eta = Eta()
+    with (asked.output / RECORDS).open("a", encoding="utf-8") as file, torch.inference_mode():
         for number, (atlas, target) in enumerate(pairs):
+            missing = tuple(arm for arm in arms if (atlas.id, target.id, arm.value) not in measured)
+            if not missing:
+                continue
             fraction = number / len(pairs)
             words = f"pair {number + 1} of {len(pairs)}"
             report(Event(Kind.PROGRESS, words, "evaluate", fraction, eta.update(fraction)))
-            for record in _pair(asked, model, arms, atlas, target, device):
+            for record in _pair(asked, model, missing, atlas, target, device):
                 file.write(record.to_json() + "\n")
                 file.flush()
                 records.append(record)
@@ -128,7 +140,8 @@ def _pairs(asked: Study, labelled: int) -> tuple[list[Subject], list[Subject]]:
     """The atlases and the targets, each with labels."""
     known = [subject for subject in read_subjects(asked.data) if subject.label is not None]
     targets = [subject for subject in known if subject.split is asked.split]
-    atlases = [s for s in known if s.split is Split.TRAIN][: labelled if asked.atlases is None else asked.atlases]
+    wanted = labelled if asked.atlases is None else max(asked.atlases, 0)
+    atlases = [subject for subject in known if subject.split is Split.TRAIN][:wanted]
     if not targets:
         raise data_invalid(
             asked.data, f"no scan of the split {asked.split.value} has labels", "Name another split, val for instance."
@@ -140,19 +153,44 @@ def _pairs(asked: Study, labelled: int) -> tuple[list[Subject], list[Subject]]:
     return atlases, targets
 
 
-def _begin(output: Path) -> None:
-    if (output / RECORDS).exists():
-        raise JobError(
-            Code.OUTPUT_EXISTS, f"The output folder {output} already holds an evaluation.", "Name another folder."
-        )
+def _begun(asked: Study, digest: str, atlases: list[Subject], targets: list[Subject]) -> list[Record]:
+    """The records that the output folder holds of this very study; the folder is made where it is missing."""
+    output = asked.output
+    how = {"model": digest, "quality": asked.quality.value, "start": Path(asked.start).name}
+    what = {"arms": asked.arms, "atlases": [s.id for s in atlases], "targets": [s.id for s in targets]}
+    study = json.dumps(how | what)
     try:
+        if (output / RECORDS).exists():
+            if not (output / STUDY).exists() or (output / STUDY).read_text(encoding="utf-8") != study:
+                raise JobError(
+                    Code.OUTPUT_EXISTS,
+                    f"The output folder {output} already holds another evaluation.",
+                    "Name another folder, or go on with that one by its own model and settings.",
+                )
+            return _kept(output / RECORDS)
         output.mkdir(parents=True, exist_ok=True)
+        (output / STUDY).write_text(study, encoding="utf-8")
+        return []
     except OSError as problem:
         raise JobError(
             Code.OUTPUT_UNWRITABLE,
             f"The output folder {output} cannot be written: {problem.strerror or problem}.",
             "Name another folder.",
         ) from problem
+
+
+def _kept(path: Path) -> list[Record]:
+    """The whole records in a file, from which a line that was cut short is taken out."""
+    records = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            records.append(Record.from_json(line))
+        except (ValueError, TypeError):
+            break
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text("".join(f"{record.to_json()}\n" for record in records), encoding="utf-8")
+    replace_file(partial, path)
+    return records
 
 
 def _pair(
@@ -253,6 +291,10 @@ def _record(
         "seconds": found.seconds + (proposing if found.proposed else 0.0),
     }
     return Record(atlas, target, arm.value, dice, hd95, figures)
+
+
+def _with_nan(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {key: float("nan") if value is None else value for key, value in pairs}
 
 
 def _plain(value: Any) -> Any:

@@ -59,6 +59,7 @@ def test_all_four_are_measured_on_every_pair(
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "dice.png",
         "records.jsonl",
+        "study.json",
         "table.csv",
         "table.md",
     ]
@@ -69,6 +70,37 @@ def test_chosen_arms_and_atlases_alone(trained: Trained, tmp_path: Path) -> None
     assert cli.main(_command(trained, tmp_path / "out", *more)) == 0
     lines = [json.loads(line) for line in (tmp_path / "out" / "records.jsonl").read_text().splitlines()]
     assert [(line["atlas"], line["arm"]) for line in lines] == 2 * [("00", "none"), ("00", "optimisation")]
+
+
+def test_an_evaluation_that_was_broken_off_goes_on(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records = tmp_path / "out" / "records.jsonl"
+    more = ["--split", "val", "--atlases", "1", "--refine", "none", "--refine", "optimisation"]
+    assert cli.main(_command(trained, tmp_path / "out", *more, "--quiet")) == 0
+    whole = records.read_text().splitlines()
+    marked = Record.from_json(whole[0].replace('"seconds": ', '"seconds": 1'))  # kept, not measured again
+    assert len(whole) == 4
+    records.write_text(f"{marked.to_json()}\n{whole[1]}\n{whole[2]}\n{whole[3][:40]}")
+    (tmp_path / "out" / "table.csv").unlink()
+    capsys.readouterr()
+    assert cli.main(_command(trained, tmp_path / "out", *more)) == 0
+    said = capsys.readouterr().err
+    assert "pair 2 of 2" in said
+    assert "pair 1 of 2" not in said
+    lines = records.read_text().splitlines()
+    assert lines[:3] == [marked.to_json(), *whole[1:3]]
+    assert json.loads(lines[3])["dice"] == json.loads(whole[3])["dice"]
+    assert (tmp_path / "out" / "table.csv").exists()
+    for other in (["--quality", "normal"], ["--atlases", "2"], ["--refine", "images"]):
+        assert cli.main(_command(trained, tmp_path / "out", *more, *other)) == 2
+        assert "error [output-exists]" in capsys.readouterr().err
+    assert records.read_text().splitlines() == lines
+
+
+def test_a_record_is_read_as_it_was_written() -> None:
+    record = Record("a", "b", "none", {"fused": {"one": 0.5}}, {"fused": {"one": float("nan")}}, {"NCC": 1.0})
+    assert repr(Record.from_json(record.to_json())) == repr(record)
 
 
 def test_what_cannot_be_evaluated_is_refused(
