@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from JointRegSegLib.training.trainer import TrainerConfig
 
 METHODS: Mapping[str, str] = {
+    "bijros": "Bi-JROS: registration leads and segmentation follows, two decoders upon one frozen encoder "
+    "(Fan et al., CVPR 2024)",
     "deepatlas": "DeepAtlas: a registration and a segmentation network train in turn on each other's results "
     "(Xu & Niethammer, MICCAI 2019)",
     "jrss": "JRSS: registration and segmentation teach each other through screened pseudo-labels of a mean teacher "
     "(Shi et al., BSPC 2023)",
-    "pgcnet": "PGCNet: one network registers and segments a pair from coarse to fine, each task seeing the other"
-    " (Tan et al., MICCAI 2023)",
+    "pgcnet": "PGCNet: one network registers and segments a pair from coarse to fine, each task seeing the other "
+    "(Tan et al., MICCAI 2023)",
 }
 """Name -> what it is."""
 

@@ -16,8 +16,8 @@ from JointRegSegLib.training.few_shot import FewShotView
 from JointRegSegLib.training.frame import Frame
 from JointRegSegLib.training.structures import Structures
 from JointRegSegLib.training.subjects import Split, Subject
-from JointRegSegLib.training.trainer import CURVES
-from Testing.engine.method_cases import made, run, settings_of, subject
+from JointRegSegLib.training.trainer import CURVES, Trainer, TrainerConfig
+from Testing.engine.method_cases import made, settings_of, subject
 
 SMALL = (16, 24, 16)
 
@@ -60,7 +60,8 @@ def train_small(
         if int(message.split()[1]) == die_at:
             raise DiedError
 
-    run(strategy, model, dataset, folder, report=report)
+    config = TrainerConfig(seed=3, checkpoint_seconds=0.0 if die_at else 60.0)
+    Trainer(model, strategy, dataset, config, folder, report=report).run()
     return list(read_curves(folder / CURVES)), model.state_dict()
 
 

@@ -49,7 +49,7 @@ class PairView:
     @cached_property
     def probabilities(self) -> tuple[Tensor, Tensor]:
         """Of the moving and of the fixed images, (B, K, D, H, W)."""
-        moving, fixed = (logits.float().softmax(1) for logits in self.logits)
+        moving, fixed = (logits.softmax(1) for logits in self.logits)
         return moving, fixed
 
     def classification(self) -> Tensor:
