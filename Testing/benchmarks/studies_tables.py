@@ -115,5 +115,9 @@ def _mean(values: dict[str, float | None], subjects: list[str]) -> float:
 
 
 def _machines(lines: Iterable[Line]) -> str:
-    found = {(tuple(line["machine"].values()), line["budget"]["threads"], line["budget"]["device"]) for line in lines}
-    return "; ".join(f"{m[0]}, {m[1]} cores, threads {threads}, {device}" for m, threads, device in sorted(found))
+    found = set()
+    for line in lines:
+        machine, budget = line["machine"], line["budget"]
+        threads = f"{budget['threads']} thread{'s' if budget['threads'] != 1 else ''}"
+        found.add(f"{machine['processor']}, {machine['cores']} cores, {threads}, {budget['device']}")
+    return "; ".join(sorted(found))
