@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -32,22 +31,23 @@ def _recomputed(block: nn.Module, forward: Any, *inputs: Any, **options: Any) ->
 
 
 def _contexts(block: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-    return nullcontext(), _statistics_kept(block)
+    return nullcontext(), _StatisticsKept(block)
 
 
-@contextmanager
-def _statistics_kept(block: nn.Module) -> Iterator[None]:
-    """The second computation must not count in the running statistics a second time."""
-    norms = [module for module in block.modules() if isinstance(module, _BatchNorm)]
-    momenta = [norm.momentum for norm in norms]
-    counters = [norm.num_batches_tracked for norm in norms if norm.num_batches_tracked is not None]
-    counts = [int(counter) for counter in counters]
-    for norm in norms:
-        norm.momentum = 0.0
-    try:
-        yield
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
+class _StatisticsKept(AbstractContextManager[None]):
+    """A further computation must not count in the running statistics again; there is one for each backward pass."""
+
+    def __init__(self, block: nn.Module) -> None:
+        self._norms = [module for module in block.modules() if isinstance(module, _BatchNorm)]
+
+    def __enter__(self) -> None:
+        self._momenta = [norm.momentum for norm in self._norms]
+        self._counts = [None if n.num_batches_tracked is None else int(n.num_batches_tracked) for n in self._norms]
+        for norm in self._norms:
+            norm.momentum = 0.0
+
+    def __exit__(self, *problem: object) -> None:
+        for norm, momentum, count in zip(self._norms, self._momenta, self._counts, strict=True):
             norm.momentum = momentum
-        for counter, count in zip(counters, counts, strict=True):
-            counter.fill_(count)
+            if norm.num_batches_tracked is not None and count is not None:
+                norm.num_batches_tracked.fill_(count)

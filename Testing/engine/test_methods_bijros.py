@@ -24,6 +24,7 @@ from JointRegSegLib.methods.bijros.response import with_response
 from JointRegSegLib.networks import placed, reached_groups
 from JointRegSegLib.training.dataset import Sample
 from JointRegSegLib.training.phases import Batch, training_only
+from JointRegSegLib.training.recomputing import recompute_activations
 from JointRegSegLib.training.terms import weighted_sum
 from Testing.engine.coupled_cases import (
     SMALL,
@@ -239,6 +240,22 @@ def test_without_response_the_leader_follows_its_own_gradient() -> None:
         view = plain._view(plain._moved(batch))
         expected = gradients(weighted_sum(plain._leader, view, 0).total, model, "reg")
     assert torch.equal(found, expected)
+
+
+def test_the_response_may_be_had_from_recomputed_activations() -> None:
+    """Each of its three gradients computes them again, and none of that counts in running statistics."""
+    found = []
+    for recomputing in (False, True):
+        model, strategy, _ = bijros()
+        if recomputing:
+            recompute_activations(model)
+        with training_only(model, "reg", reading=("seg",)):
+            total = strategy.register(batch_of(pair())).total
+            found.append((float(total.detach()), gradients(total, model, "reg"), dict(model.named_buffers())))
+    (value, gradient, buffers), (again, its, its_buffers) = found
+    assert again == pytest.approx(value, rel=1e-5)
+    assert torch.allclose(its, gradient, rtol=1e-3, atol=1e-6)
+    assert same(its_buffers, buffers)
 
 
 def test_registration_steps_move_both_scans_alike() -> None:
