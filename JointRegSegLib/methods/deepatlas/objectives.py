@@ -19,6 +19,7 @@ from JointRegSegLib.training.dataset import Sample
 from JointRegSegLib.training.phases import Batch
 from JointRegSegLib.training.targets import one_hot
 from JointRegSegLib.training.terms import LossTerm
+from JointRegSegLib.training.views import RegisteredPairs
 
 from .settings import Loss
 
@@ -49,22 +50,8 @@ class LabelledView:
         return self._model.segment(self._batch.images(0)).softmax(1), one_hot(labels, self._classes)
 
 
-class RegistrationView:
-    """Pairs (moving, fixed) as the registration network learns from them; images (B, 1, D, H, W)."""
-
-    def __init__(self, model: JointModel, batch: Batch, classes: int) -> None:
-        self._model, self._batch, self._classes = model, batch, classes
-        self.moving, self.fixed = batch.images(_MOVING), batch.images(_FIXED)
-
-    @cached_property
-    def field(self) -> Tensor:
-        """u (B, 3, D, H, W) in voxels."""
-        return self._model.register(self.moving, self.fixed)
-
-    @cached_property
-    def warped(self) -> Tensor:
-        """The moving images after registration."""
-        return warp(self.moving, self.field)
+class RegistrationView(RegisteredPairs):
+    """Pairs (moving, fixed) as the registration network learns from them."""
 
     @cached_property
     def anatomy_warped(self) -> Tensor:

@@ -18,6 +18,7 @@ from JointRegSegLib.training.phases import Batch
 from JointRegSegLib.training.schedules import Schedule
 from JointRegSegLib.training.targets import known, one_hot
 from JointRegSegLib.training.terms import LossTerm
+from JointRegSegLib.training.views import RegisteredPairs
 
 from .model import TaughtModel
 from .settings import Loss
@@ -25,22 +26,8 @@ from .settings import Loss
 _LABELLED, _OTHER = 0, 1
 
 
-class RegistrationView:
+class RegistrationView(RegisteredPairs):
     """Pairs (moving, fixed) as the registration network learns from them."""
-
-    def __init__(self, model: JointModel, batch: Batch, classes: int) -> None:
-        self._model, self._batch, self._classes = model, batch, classes
-        self.moving, self.fixed = batch.images(0), batch.images(1)
-
-    @cached_property
-    def field(self) -> Tensor:
-        """u (B, 3, D, H, W) in voxels."""
-        return self._model.register(self.moving, self.fixed)
-
-    @cached_property
-    def warped(self) -> Tensor:
-        """The moving images (B, 1, D, H, W) after registration."""
-        return warp(self.moving, self.field)
 
     @cached_property
     def anatomy(self) -> tuple[Tensor, Tensor, Tensor]:
