@@ -94,11 +94,9 @@ def _add_run(command: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--start", default="auto", metavar="auto|as-placed|FILE.tfm", help="first alignment; default: auto"
     )
-    how.add_argument("--device", choices=[d.value for d in Device], default="auto", help="default: auto")
     how.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random; default: 0")
-    how.add_argument("--threads", type=int, metavar="N", help="CPU threads; default: all")
     how.add_argument("--memory-gb", type=float, metavar="GB", help="the most memory to plan for; default: what is free")
-    how.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    _add_machine(how)
 
 
 def _add_train(command: argparse.ArgumentParser) -> None:
@@ -121,10 +119,8 @@ def _add_train(command: argparse.ArgumentParser) -> None:
     command.add_argument("--licence", default="", metavar="TEXT", help="of the data, to be kept with the model")
     command.add_argument("--max-minutes", type=float, metavar="M", help="stop after about so long, with a checkpoint")
     command.add_argument("--resume", action="store_true", help="go on with the run in DIR")
-    command.add_argument("--device", choices=[d.value for d in Device], default="auto", help="default: auto")
-    command.add_argument("--threads", type=int, metavar="N", help="CPU threads; default: all")
     command.add_argument("--seed", type=int, metavar="N", help="of everything random; default: the preset's")
-    command.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    _add_machine(command)
 
 
 def _add_evaluate(command: argparse.ArgumentParser) -> None:
@@ -151,9 +147,14 @@ def _add_evaluate(command: argparse.ArgumentParser) -> None:
     )
     many.add_argument("--quality", choices=[q.value for q in Quality], default="normal", help="default: normal")
     many.add_argument("--start", default="auto", metavar="auto|as-placed", help="first alignment; default: auto")
-    many.add_argument("--device", choices=[d.value for d in Device], default="auto", help="default: auto")
-    many.add_argument("--threads", type=int, metavar="N", help="CPU threads; default: all")
-    many.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    _add_machine(many)
+
+
+def _add_machine(command: argparse._ActionsContainer) -> None:
+    """What every command that computes is asked of the machine and the console."""
+    command.add_argument("--device", choices=[d.value for d in Device], default="auto", help="default: auto")
+    command.add_argument("--threads", type=int, metavar="N", help="CPU threads; default: all")
+    command.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
 def run(arguments: argparse.Namespace) -> int:
