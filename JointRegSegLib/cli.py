@@ -87,7 +87,7 @@ def _add_run(command: argparse.ArgumentParser) -> None:
         choices=[r.value for r in Refinement],
         default="auto",
         help="what improves the model's field: nothing, the images, or images and the model's segmentation; "
-        "default: joint where the model segments, else images",
+        "default: joint where validation found segmentation no worse than registration, else images",
     )
     how.add_argument("--quality", choices=[q.value for q in Quality], default="normal", help="default: normal")
     how.add_argument("--similarity", choices=[s.value for s in Similarity], default="auto", help="default: auto")

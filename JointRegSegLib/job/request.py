@@ -89,8 +89,8 @@ class Request:
         overwrite: replace an existing output folder.
         method: "optimisation", which needs no training, or the trained method that proposes the field.
         model: the model package of a trained method.
-        refinement: what the optimisation does with that method's field; AUTO is JOINT where the method segments, else
-            IMAGES.
+        refinement: what the optimisation does with that method's field; AUTO is JOINT, and its labels are fused with
+            the carried ones, where the model's validation Dice of segmentation is at least registration's, else IMAGES.
     """
 
     atlases: tuple[Atlas, ...]

@@ -14,6 +14,32 @@ from ..registration import Pair, inside, unfold
 from ..volumes import Grid, Label, LabelMap, present_values
 
 _ONE = 255.0
+_REFINED = {
+    Refinement.NONE: "is not refined",
+    Refinement.IMAGES: "is refined by the images",
+    Refinement.JOINT: "is refined by the images and the model's segmentation",
+}
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a run does with a model's opinion.
+
+    Attributes:
+        refinement: what the optimisation does with the field; not AUTO.
+        fused: whether the model's segmentation is fused with the labels that the field carries over.
+        why: for people.
+    """
+
+    refinement: Refinement
+    fused: bool
+    why: str
+
+    @property
+    def words(self) -> str:
+        """A sentence for the log."""
+        labels = "fused with the model's segmentation" if self.fused else "not fused"
+        return f"The model's field {_REFINED[self.refinement]}; labels are {labels}: {self.why}."
 
 
 @dataclass(frozen=True)
@@ -22,12 +48,13 @@ class Proposal:
 
     Attributes:
         field: u (1, 3, D, H, W) in voxels of `grid`, between the target and the atlas behind the affine.
-        probabilities: of the target's classes (1, K, D, H, W), background at 0; None where the method does not segment.
+        probabilities: of the target's classes (1, K, D, H, W), background at 0; None where the method does not segment,
+            or its segmentation is not used.
         structures: the label of class i + 1 at place i.
         grid: its directions are the target's.
         labels: the atlas's labels.
         affine: 4x4, target points to atlas points, LPS mm.
-        refinement: what the optimisation does with the field; not AUTO.
+        use: what is done with field and probabilities.
         facts: what the manifest of a run says of the model.
     """
 
@@ -37,7 +64,7 @@ class Proposal:
     grid: Grid
     labels: LabelMap
     affine: Matrix
-    refinement: Refinement
+    use: Use
     facts: dict[str, object]
 
     @property
@@ -48,7 +75,7 @@ class Proposal:
     @property
     def soft_labels(self) -> int:
         """How many structures pull in the optimisation."""
-        return len(self.structures) if self.refinement is Refinement.JOINT else 0
+        return len(self.structures) if self.use.refinement is Refinement.JOINT else 0
 
     @property
     def held_bytes(self) -> float:
@@ -69,10 +96,10 @@ class Proposal:
     def probabilities_on(self, grid: Grid) -> tuple[Tensor, Tensor]:
         """The probabilities (K, D, H, W) on another grid, and where the model saw the target, (D, H, W), 0 or 1.
 
-        `ValueError` where the method does not segment.
+        `ValueError` where there are none.
         """
         if self.probabilities is None:
-            raise ValueError("the method does not segment")
+            raise ValueError("the proposal has no probabilities")
         positions = affine_positions(grid, self.grid, np.eye(4), self.field)
         found = torch.cat([sample(share, positions) for share in self.probabilities.split(1, 1)], 1)
         return found[0], inside(positions, self.grid.shape)[0, 0]
@@ -82,7 +109,7 @@ class Proposal:
 
         Beyond what the model saw each class is as likely as any other.
         """
-        if self.refinement is not Refinement.JOINT or self.probabilities is None:
+        if self.use.refinement is not Refinement.JOINT or self.probabilities is None:
             return pair
         places = affine_positions(pair.grid, self.grid, np.eye(4), self.field)
         unseen = inside(places, self.grid.shape) == 0

@@ -54,7 +54,9 @@ def run(request: Request, report: Callable[[Event], None], cancelled: Callable[[
         with progress.step("align", "searching the affine"):
             alignment = align_step(request, target_scan, atlas_scan, progress)
         with progress.step("register", f"deforming on the {describe(device)}"):
-            proposal = None if model is None else model.propose(inputs, alignment.matrix, request.refinement, progress)
+            proposal = None
+            if model is not None:
+                proposal = model.propose(inputs, alignment.matrix, model.use(request.refinement), progress)
             transform = register_step(request, target_scan, atlas_scan, alignment, device, progress, proposal)
             del target_scan, atlas_scan  # two scans' worth of memory that the fields need now
             field = transform.forward(inputs.target.grid)
@@ -62,7 +64,7 @@ def run(request: Request, report: Callable[[Event], None], cancelled: Callable[[
             fit_inverse(field_inverse, inputs.atlas.grid, field, inputs.target.grid, inputs.body, device)
         with progress.step("fuse", "carrying the labels over"):
             propagated = propagate(inputs, field)
-            if proposal is not None and proposal.probabilities is not None:
+            if proposal is not None and proposal.use.fused:
                 propagated = fuse(inputs, field, propagated, proposal)
         with progress.step("check", "checking the result"):
             checked = check(inputs, transform, field, field_inverse, propagated, progress)

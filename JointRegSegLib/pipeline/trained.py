@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from ..training.package import fit, load_package
 from ..volumes import Grid, Label, LabelMap, Volume, present_values
 from .prepare import Inputs
 from .progress import Progress
-from .proposal import Proposal
+from .proposal import Proposal, Use
 
 _LEAST_SEEN, _USUALLY_SEEN = 0.5, 0.95
 _COUNTED = 100_000
@@ -76,7 +77,28 @@ class TrainedModel:
             value, ours, its = both[0]
             raise _disagreeing(f"{value} is {ours} in the atlas and {its} in the model")
 
-    def propose(self, inputs: Inputs, affine: Matrix, refinement: Refinement, progress: Progress) -> Proposal:
+    def use(self, asked: Refinement) -> Use:
+        """What a run does with the model's opinion.
+
+        A joint refinement that was asked for is done. Else the segmentation pulls and votes only where it was at least
+        as good as registration by validation.
+        """
+        seg, reg = (self.card.scores.get(name, math.nan) for name in ("segmentation", "registration"))
+        if not self.segments:
+            trusted, why = False, "the method does not segment"
+        elif asked is Refinement.JOINT:
+            trusted, why = True, "as asked for"
+        elif math.isnan(seg) or math.isnan(reg):
+            trusted, why = False, "no validation says how good the model's segmentation is"
+        else:
+            trusted = seg >= reg
+            words = "at least" if trusted else "less than"
+            why = f"validation Dice of segmentation, {seg:.3f}, is {words} registration's, {reg:.3f}"
+        if asked is Refinement.AUTO:
+            asked = Refinement.JOINT if trusted else Refinement.IMAGES
+        return Use(asked, trusted, why)
+
+    def propose(self, inputs: Inputs, affine: Matrix, use: Use, progress: Progress) -> Proposal:
         """What the model says of a pair whose affine (target to atlas points, LPS mm) is known.
 
         Raises `JobError` MODEL_UNFIT where the model's grid shows less than half of the target's body.
@@ -86,9 +108,8 @@ class TrainedModel:
         fixed, grid = self._frame.image(inputs.target)
         fixed, moving = fixed.to(self._device), self._aligned(inputs.atlas, grid, affine).to(self._device)
         field = self._model.register(moving, fixed).float().cpu()
-        probabilities = self._model.segment(fixed).float().softmax(1).cpu() if self.segments else None
-        if refinement is Refinement.AUTO:
-            refinement = Refinement.JOINT if self.segments else Refinement.IMAGES
+        asks = self.segments and (use.fused or use.refinement is Refinement.JOINT)
+        probabilities = self._model.segment(fixed).float().softmax(1).cpu() if asks else None
         return Proposal(
             field,
             probabilities,
@@ -96,12 +117,13 @@ class TrainedModel:
             grid,
             inputs.labels,
             affine,
-            refinement,
-            {"refinement": refinement.value, "fused": self.segments, "model": self._summary()},
+            use,
+            {"refinement": use.refinement.value, "fused": use.fused, "model": self._summary()},
         )
 
     def _summary(self) -> dict[str, object]:
-        return {"digest": self.card.digest, **self.card.training}
+        measured = {name: score for name, score in self.card.scores.items() if math.isfinite(score)}
+        return {"digest": self.card.digest, **self.card.training, "validation": measured}
 
     def _aligned(self, atlas: Volume, grid: Grid, affine: Matrix) -> Tensor:
         """The atlas behind the affine, (1, 1, D, H, W) on a grid in target space; beyond it is its darkest."""
@@ -139,6 +161,7 @@ def load_model(request: Request, labels: LabelMap, device: torch.device, progres
         raise _unfit(request.model, "it does not segment, as a joint refinement needs", "Refine with images.")
     facts = ", ".join(f"{name} {value:.4g}" for name, value in model.card.training.items())
     progress.log(f"The model: {request.method} ({facts}).")
+    progress.log(model.use(request.refinement).words)
     return model
 
 

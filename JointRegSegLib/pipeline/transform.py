@@ -106,7 +106,7 @@ def register_step(
     budget = Budget.of(request, target, atlas, device, proposal)
     pair, similarity = _pair(request.similarity, budget, preset.most_voxels, target, atlas, alignment, progress)
     pair = (pair if proposal is None else proposal.guided(pair)).to(device)
-    if proposal is not None and proposal.refinement is Refinement.NONE:
+    if proposal is not None and proposal.use.refinement is Refinement.NONE:
         field = proposal.field_on(pair.grid).to(device)
     else:
         begin = _begin(pair, preset, target, alignment, proposal, progress)

@@ -23,7 +23,7 @@ from ..pipeline.fuse import fuse
 from ..pipeline.prepare import Inputs, prepare
 from ..pipeline.progress import Progress
 from ..pipeline.propagate import propagate
-from ..pipeline.proposal import Proposal
+from ..pipeline.proposal import Proposal, Use
 from ..pipeline.trained import TrainedModel
 from ..pipeline.transform import align_step, register_step
 from ..registration import Alignment, Scan
@@ -217,13 +217,18 @@ def _pair(
         alignment = align_step(request, target_scan, atlas_scan, quiet)
     begun = time.perf_counter()
     with quiet.step("register", ""):
-        proposal = model.propose(inputs, alignment.matrix, Refinement.NONE, quiet)
+        proposal = model.propose(inputs, alignment.matrix, _measured(Arm.METHOD, model), quiet)
     proposing = time.perf_counter() - begun
     for arm in arms:
-        own = None if arm is Arm.OPTIMISATION else replace(proposal, refinement=Refinement(arm.value))
+        own = None if arm is Arm.OPTIMISATION else replace(proposal, use=_measured(arm, model))
         deformed = _deformed(request, inputs, target_scan, atlas_scan, alignment, own, device, quiet)
         names = {label.value: label.name for label in model.structures}
         yield _record(atlas.id, target.id, arm, deformed, inputs, alignment, truth, names, proposing)
+
+
+def _measured(arm: Arm, model: TrainedModel) -> Use:
+    """An arm of the method: all that the model says is asked for, however good it is."""
+    return Use(Refinement(arm.value), model.segments, "measured")
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ from JointRegSegLib.pipeline.memory import PER_WORKING_VOXEL, Budget
 from JointRegSegLib.pipeline.prepare import Inputs, prepare
 from JointRegSegLib.pipeline.progress import Progress
 from JointRegSegLib.pipeline.propagate import propagate
-from JointRegSegLib.pipeline.proposal import Proposal
+from JointRegSegLib.pipeline.proposal import Proposal, Use
+from JointRegSegLib.pipeline.trained import TrainedModel
 from JointRegSegLib.registration import PRESETS, Scan, pair_on, register, working_grid
 from JointRegSegLib.study.train import Trained
 from JointRegSegLib.training.package import load_package, save_package
@@ -51,10 +52,33 @@ def _request(boxes: Path, model: Path, output: Path, **changes: Any) -> Request:
     return Request((atlas,), **{"target": boxes / "05_mr.nii.gz", "output": output, **usual, **changes})
 
 
+GOOD, POOR = {"segmentation": 0.8, "registration": 0.8}, {"segmentation": 0.79, "registration": 0.8}
+
+
+def _with_scores(trained: Trained, folder: Path, scores: dict[str, float]) -> Path:
+    """The model, as if its validation had given these figures."""
+    weights, card = load_package(trained.model)
+    save_package(folder / "model.safetensors", weights, replace(card, scores=scores))
+    return folder / "model.safetensors"
+
+
+def _logged(told: Told, begin: str) -> list[str]:
+    return [e.message for e in told.events if e.kind is Kind.LOG and e.message.startswith(begin)]
+
+
 @pytest.fixture(scope="module")
 def runs(trained: Trained, boxes: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[Refinement, Told]:
+    """Of a model whose segmentation is trusted."""
     folder = tmp_path_factory.mktemp("runs")
-    return {how: run_quietly(_request(boxes, trained.model, folder / how.value, refinement=how)) for how in Refinement}
+    model = _with_scores(trained, folder, GOOD)
+    return {how: run_quietly(_request(boxes, model, folder / how.value, refinement=how)) for how in Refinement}
+
+
+@pytest.fixture(scope="module")
+def careful(trained: Trained, boxes: Path, tmp_path_factory: pytest.TempPathFactory) -> Told:
+    """The default run of a model whose segmentation was worse than its registration."""
+    folder = tmp_path_factory.mktemp("careful")
+    return run_quietly(_request(boxes, _with_scores(trained, folder, POOR), folder / "out"))
 
 
 def test_the_manifest_and_the_log_say_what_was_used(runs: dict[Refinement, Told]) -> None:
@@ -64,8 +88,53 @@ def test_the_manifest_and_the_log_say_what_was_used(runs: dict[Refinement, Told]
         assert manifest["refinement"] == ("joint" if how is Refinement.AUTO else how.value)
         assert manifest["fused"] is True
         assert manifest["model"]["labelled"] == 2
+        assert manifest["model"]["validation"] == GOOD
         assert len(manifest["model"]["digest"]) == 64
-        assert any(e.message.startswith("The model: deepatlas (steps ") for e in told.events if e.kind is Kind.LOG)
+        assert _logged(told, "The model: deepatlas (steps ")
+        assert len(_logged(told, "The model's field is ")) == 1
+
+
+def test_a_poor_segmentation_changes_nothing_in_a_default_run(
+    careful: Told, runs: dict[Refinement, Told], boxes: Path
+) -> None:
+    assert careful.result.manifest["refinement"] == "images"
+    assert careful.result.manifest["fused"] is False
+    assert sorted(path.name for path in careful.result.folder.iterdir()) == sorted(FILES)
+    fields = [sitk.ReadImage(str(told.result.path(FIELD))) for told in (careful, runs[Refinement.IMAGES])]
+    assert np.array_equal(*map(sitk.GetArrayFromImage, fields))
+    found, fused = (
+        read_label_map(told.result.path(LABELS), boxes / "table.txt").array
+        for told in (careful, runs[Refinement.IMAGES])
+    )
+    assert not np.array_equal(found, fused)
+    words = "labels are not fused: validation Dice of segmentation, 0.790, is less than registration's, 0.800."
+    assert _logged(careful, "The model's field is refined by the images; ") == [
+        f"The model's field is refined by the images; {words}"
+    ]
+
+
+def test_what_is_done_with_a_model_of_given_validation_scores(trained: Trained, tmp_path: Path) -> None:
+    """Which refinement, and whether labels are fused, for what was asked."""
+    nan = float("nan")
+    auto, none, images, joint = Refinement
+    cases: list[tuple[dict[str, float], Refinement, Refinement, bool]] = [
+        (GOOD, auto, joint, True),
+        (GOOD, none, none, True),
+        (GOOD, images, images, True),
+        (POOR, auto, images, False),
+        (POOR, none, none, False),
+        (POOR, images, images, False),
+        (POOR, joint, joint, True),
+        ({}, auto, images, False),
+        ({"segmentation": 0.9}, auto, images, False),
+        ({"segmentation": nan, "registration": 0.5}, auto, images, False),
+        ({"segmentation": 0.9, "registration": nan}, auto, images, False),
+        ({}, joint, joint, True),
+    ]
+    for scores, asked, expected, fused in cases:
+        model = TrainedModel.load(_with_scores(trained, tmp_path, scores), "deepatlas", torch.device("cpu"))
+        use = model.use(asked)
+        assert (use.refinement, use.fused) == (expected, fused), (scores, asked)
 
 
 def test_each_refinement_does_something_else_and_the_default_is_joint(runs: dict[Refinement, Told]) -> None:
@@ -104,7 +173,7 @@ def _known_proposal(boxes: Path, output: Path, refinement: Refinement) -> tuple[
         inputs,
         target,
         atlas,
-        Proposal(field, probabilities, structures, grid, inputs.labels, np.eye(4), refinement, {}),
+        Proposal(field, probabilities, structures, grid, inputs.labels, np.eye(4), Use(refinement, True, ""), {}),
         truth,
     )
 
@@ -127,7 +196,7 @@ def test_a_segmentation_brings_home_what_the_images_do_not_show(boxes: Path, tmp
 
 def test_structures_that_pull_cost_memory(boxes: Path, tmp_path: Path) -> None:
     _, target, _, joint, _ = _known_proposal(boxes, tmp_path, Refinement.JOINT)
-    images = replace(joint, refinement=Refinement.IMAGES)
+    images = replace(joint, use=Use(Refinement.IMAGES, False, ""))
     assert (joint.soft_labels, images.soft_labels) == (2, 0)
     assert joint.held_bytes == 4 * (3 + 3) * np.prod(joint.grid.size)
     voxels = np.prod(working_grid(target, 1e9).size)
