@@ -17,7 +17,7 @@ from JointRegSegLib.fields import Shape, shape_of
 from .backbone import Backbone
 
 Capability = Literal["field", "inverse", "segmentation"]
-Group = Literal["enc", "reg", "seg", "pos", "aux"]
+Group = Literal["enc", "reg", "seg", "pos", "level1", "level2", "level3", "aux"]
 Intensity = Literal["minmax", "zscore"]
 Task = Literal["reg", "seg"]
 
@@ -75,6 +75,12 @@ class JointModel(nn.Module, ABC):
     def groups(self) -> dict[Group, list[nn.Parameter]]:
         """The parameters by what they are for; every one in exactly one group."""
 
+    def parts(self) -> dict[str, str]:
+        """Where no weight serves both tasks: "registration" and "segmentation", and how the names of all weights that
+        decide it begin in `state_dict`. Empty by default.
+        """
+        return {}
+
     def register(self, moving: Tensor, fixed: Tensor) -> Tensor:
         """The field u (B, 3, D, H, W) in voxels of two images of any size; differentiable.
 
@@ -130,6 +136,9 @@ class TwoNetModel(JointModel):
 
     def groups(self) -> dict[Group, list[nn.Parameter]]:
         return {"reg": list(self.reg_net.parameters()), "seg": list(self.seg_net.parameters())}
+
+    def parts(self) -> dict[str, str]:
+        return {"registration": "reg_net.", "segmentation": "seg_net."}
 
     def _logits(self, image: Tensor) -> Tensor:
         logits: Tensor = self.seg_net(image)

@@ -30,7 +30,7 @@ class Position:
         stage_best: the best validation score in it, or None.
         stalled: validations since then.
         validated: the step of the last validation.
-        best: the best validation score of the whole run, or None.
+        bests: part of the model, as in `best.BestWeights` -> its best validation score in the whole run.
     """
 
     phase: int = 0
@@ -45,7 +45,7 @@ class Position:
     stage_best: float | None = None
     stalled: int = 0
     validated: int = 0
-    best: float | None = None
+    bests: dict[str, float] = field(default_factory=dict)
 
 
 def write_state(path: Path, state: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from JointRegSegLib.networks.joint import JointModel
 
 from ..job import Code, JobError
+from .best import BestWeights
 from .checkpoints import Position, read_state, write_state
 from .curves import CurveFile
 from .dataset import Dataset, Report
@@ -27,7 +27,6 @@ from .seeds import generator, seed_of
 from .terms import Losses
 
 CHECKPOINT = "checkpoint.pt"
-BEST = "best.pt"
 CURVES = "curves.jsonl"
 
 Score = Callable[[JointModel], dict[str, float]]
@@ -62,12 +61,14 @@ class TrainerConfig:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a call of `Trainer.run` ended: whether training is finished, its steps, seconds and best score so far."""
+    """How a call of `Trainer.run` ended: whether training is finished, its steps and seconds, and the best score so
+    far of each part of the model, as `best.BestWeights` judges them.
+    """
 
     finished: bool
     steps: int
     seconds: float
-    best: float | None
+    bests: dict[str, float]
 
 
 class Trainer:
@@ -98,7 +99,7 @@ class Trainer:
             dataset: what the samplers' ids name.
             config: how.
             folder: for the checkpoint, the best weights and the curves; goes on with the checkpoint it finds there.
-            score: the model's validation scores, higher is better; their mean decides which weights are best.
+            score: the model's validation scores, higher is better; they decide which weights are best.
             device: the CPU where None.
             team: the processes that train together; this one alone where None.
             report: told the fraction done and a message after each step; what it raises ends the run.
@@ -110,6 +111,7 @@ class Trainer:
         self._optimisers: dict[str, torch.optim.Adam] = {}
         self._at = Position()
         self._curves = CurveFile(folder / CURVES)
+        self._best = BestWeights(model, folder)
         self._saved = time.monotonic()
         if config.checkpoint_activations:
             recompute_activations(model)
@@ -118,6 +120,8 @@ class Trainer:
 
     def run(self, max_minutes: float | None = None, interrupted: Callable[[], bool] = lambda: False) -> Outcome:
         """Train until the strategy ends, or for about `max_minutes`; the model then holds its best weights.
+
+        Validated is every `validate_every` steps and, where that is not 0, whenever a stage ends.
 
         The `max_minutes` that a run is begun with are also its budget: stages that have a share of it end in time, so
         that the last of them is reached, and a run that is resumed keeps the budget.
@@ -150,14 +154,14 @@ class Trainer:
                     self._save()
             self._call(phase.on_exit, "exit", self._at.phase)
             self._advance()
-        if self.config.validate_every and self._at.validated < self._at.step:
-            self._validate()
+        self._validate_end()
         self._save()
         return self._ended(finished=True)
 
     def _enter(self, phase: Phase) -> None:
         stage = phase.stage or phase.name
         if stage != self._at.stage:
+            self._validate_end()
             self._at.stage, self._at.stage_best, self._at.stalled, self._at.over = stage, None, 0, False
         if self._at.phase_step == 0:
             self._call(phase.on_enter, "enter", self._at.phase)
@@ -266,6 +270,11 @@ class Trainer:
             done = min(max(done, self._at.seconds / (60.0 * self._at.minutes)), 1.0)
         self._report(done, f"step {self._at.step} of about {of}, {phase.name}: {words or f'{total:.4g}'}")
 
+    def _validate_end(self) -> None:
+        """Measure what a stage has come to, where that was not done."""
+        if self.config.validate_every and self._at.validated < self._at.step:
+            self._validate()
+
     def _validate(self) -> None:
         """Measure, remember the best weights, and count how long nothing got better."""
         if self._score is None:
@@ -277,14 +286,15 @@ class Trainer:
                 scores = self._score(self.model)
             self._curves.add({"step": self._at.step, "validation": scores})
         scores = self._team.from_first(scores)
-        measured = [value for value in scores.values() if math.isfinite(value)]
-        if not measured:
+        judged = self._best.judge(scores)
+        if not judged:
             return
-        mean = sum(measured) / len(measured)
-        if self._at.best is None or mean > self._at.best:
-            self._at.best = mean
-            if self._team.leads:
-                write_state(self.folder / BEST, {"step": self._at.step, "model": self.model.state_dict()})
+        for part, score in judged.items():
+            if score > self._at.bests.get(part, float("-inf")):
+                self._at.bests[part] = score
+                if self._team.leads:
+                    self._best.keep(part, self._at.step)
+        mean = sum(judged.values()) / len(judged)
         if self._at.stage_best is None or mean > self._at.stage_best:
             self._at.stage_best, self._at.stalled = mean, 0
         else:
@@ -324,10 +334,8 @@ class Trainer:
 
     def _ended(self, finished: bool) -> Outcome:
         """Give the model its best weights, where any were validated; the checkpoint keeps those to go on with."""
-        best = None if self._at.best is None else read_state(self.folder / BEST)
-        if best is not None:
-            self.model.load_state_dict(best["model"])
-        return Outcome(finished, self._at.step, self._at.seconds, self._at.best)
+        self._best.restore(self._at.bests)
+        return Outcome(finished, self._at.step, self._at.seconds, dict(self._at.bests))
 
 
 def _mean(values: list[Tensor]) -> float:

@@ -16,11 +16,12 @@ import torch
 
 from JointRegSegLib.job import Code, JobError
 from JointRegSegLib.networks import placed
+from JointRegSegLib.training.best import best_file
 from JointRegSegLib.training.curves import read_curves
 from JointRegSegLib.training.phases import Adam, Batch, Phase
 from JointRegSegLib.training.samplers import AllOrderedPairs, Images
 from JointRegSegLib.training.terms import Losses
-from JointRegSegLib.training.trainer import BEST, CHECKPOINT, CURVES, Trainer, TrainerConfig
+from JointRegSegLib.training.trainer import CHECKPOINT, CURVES, Trainer, TrainerConfig
 from JointRegSegLib.training.validation import validation_scores
 from Testing.engine.training_cases import (
     Alternating,
@@ -269,14 +270,72 @@ def test_a_stage_ends_when_validation_stalls_and_the_best_weights_win(tmp_path: 
     outcome = Trainer(model, Scripted(*turns, last), dataset, config, tmp_path, score=score).run()
     phases = [line["phase"] for line in read_curves(tmp_path / CURVES) if "phase" in line]
     assert phases == ["turn 0", "turn 0", "turn 1", "turn 1", "last", "last"]
-    assert outcome.best == 0.7
+    assert outcome.bests == {"": 0.7}
     assert same(model.state_dict(), seen[1])
-    assert torch.load(tmp_path / BEST, weights_only=True)["step"] == 2
+    assert torch.load(tmp_path / best_file(), weights_only=True)["step"] == 2
+
+
+class _TwoParts(ToyModel):
+    def parts(self) -> dict[str, str]:
+        return {"registration": "reg.", "segmentation": "seg."}
+
+
+def _trained_by_turns(folder: Path, scores: list[dict[str, float]], stop_after: int = 0) -> tuple[Any, Any, Any]:
+    """The model after stages of 2 and 3 steps that train all of it, its weights at each validation, and the outcome."""
+    dataset, model = toy_dataset(), _TwoParts()
+    pairs = AllOrderedPairs(dataset.labelled, 1)
+    seen: list[dict[str, torch.Tensor]] = []
+
+    def score(scored: Any) -> dict[str, float]:
+        seen.append({name: tensor.clone() for name, tensor in scored.state_dict().items()})
+        return scores[len(seen) - 1]
+
+    step = losses_of(lambda batch: similarity(batch, model) + entropy(batch, model))
+    stages = [Phase(name, n, ("reg", "seg"), pairs, step, Adam(1e-2)) for name, n in (("first", 2), ("then", 3))]
+    config = TrainerConfig(seed=3, validate_every=4, checkpoint_seconds=0.0)
+    steps = iter(range(1, 9))
+    outcome = Trainer(model, Scripted(*stages), dataset, config, folder, score=score).run(
+        interrupted=lambda: next(steps) == stop_after
+    )
+    return model, seen, outcome
+
+
+def test_two_networks_keep_their_own_best_weights(tmp_path: Path) -> None:
+    """Segmentation was best as the first stage ended, registration later; neither pays for the other."""
+    scores = [(0.5, 0.7), (0.6, 0.4), (0.55, 0.5)]
+    told = [{"registration": reg, "segmentation": seg} for reg, seg in scores]
+    model, seen, outcome = _trained_by_turns(tmp_path, told)
+    assert [line["step"] for line in read_curves(tmp_path / CURVES) if "validation" in line] == [2, 4, 5]
+    assert outcome.bests == {"registration": 0.6, "segmentation": 0.7}
+    assert same(model.reg.state_dict(), {name[4:]: t for name, t in seen[1].items() if name.startswith("reg.")})
+    assert same(model.seg.state_dict(), {name[4:]: t for name, t in seen[0].items() if name.startswith("seg.")})
+    assert not any(torch.equal(seen[0][name], seen[1][name]) for name in seen[0])
+
+
+def test_a_part_that_was_not_measured_stays_as_it_was_last(tmp_path: Path) -> None:
+    nan = float("nan")
+    torch.save({"step": 1, "model": {}}, tmp_path / best_file("registration"))  # of another run
+    told = [{"registration": nan, "segmentation": 0.7}, {"segmentation": 0.4}, {}]
+    model, seen, outcome = _trained_by_turns(tmp_path, told)
+    assert outcome.bests == {"segmentation": 0.7}
+    assert torch.equal(model.reg[0].bias, seen[2]["reg.0.bias"])
+    assert torch.equal(model.seg[0].bias, seen[0]["seg.0.bias"])
+
+
+def test_a_run_that_goes_on_remembers_each_parts_best(tmp_path: Path) -> None:
+    told = [{"registration": 0.5, "segmentation": 0.7}, {"registration": 0.6, "segmentation": 0.4}]
+    _, seen, outcome = _trained_by_turns(tmp_path, told, stop_after=3)
+    assert not outcome.finished
+    assert outcome.bests == told[0]
+    model, later, outcome = _trained_by_turns(tmp_path, [told[1], {"registration": 0.1, "segmentation": 0.6}])
+    assert outcome.bests == {"registration": 0.6, "segmentation": 0.7}
+    assert torch.equal(model.seg[0].bias, seen[0]["seg.0.bias"])
+    assert torch.equal(model.reg[0].bias, later[0]["reg.0.bias"])
 
 
 def test_a_run_that_is_stopped_holds_its_best_weights_and_no_other_runs(tmp_path: Path) -> None:
     dataset = toy_dataset()
-    torch.save({"step": 1, "model": {}}, tmp_path / BEST)  # of a run that was killed before its first checkpoint
+    torch.save({"step": 1, "model": {}}, tmp_path / best_file())  # of a run that was killed before its first checkpoint
     for steps, every in ((1, 2), (3, 1)):
         model, asked, scores = ToyModel(), iter([False] * (steps - 1) + [True]), iter([0.4, 0.6, 0.5])
         step = losses_of(lambda batch, model=model: similarity(batch, model))
@@ -287,10 +346,10 @@ def test_a_run_that_is_stopped_holds_its_best_weights_and_no_other_runs(tmp_path
         )
         outcome = trainer.run(interrupted=lambda asked=asked: next(asked))
         latest = torch.load(tmp_path / CHECKPOINT, weights_only=True)["model"]
-        assert (outcome.finished, outcome.best) == (False, 0.6 if every == 1 else None)
-        assert same(model.state_dict(), latest) is (outcome.best is None)
+        assert (outcome.finished, outcome.bests) == (False, {"": 0.6} if every == 1 else {})
+        assert same(model.state_dict(), latest) is not bool(outcome.bests)
         (tmp_path / CHECKPOINT).unlink()
-    assert same(model.state_dict(), torch.load(tmp_path / BEST, weights_only=True)["model"])
+    assert same(model.state_dict(), torch.load(tmp_path / best_file(), weights_only=True)["model"])
 
 
 def test_validation_measures_both_tasks(tmp_path: Path) -> None:
