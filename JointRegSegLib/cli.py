@@ -1,4 +1,7 @@
-"""The command line: `jointregseg run`, `train` and `evaluate`. Imports nothing heavy before a command needs it."""
+"""The command line: `jointregseg run`, `train`, `evaluate` and what `commands` holds.
+
+Imports nothing heavy before a command needs it.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
+from .commands import atlases, models
+from .commands.common import add_machine, print_table
 from .job import Atlas, Code, Device, JobError, Quality, QualityTable, Refinement, Request, Similarity
 from .job.errors import EXIT_CANCELLED, EXIT_OK
 from .job.folders import check_output
@@ -60,6 +65,8 @@ def parser() -> argparse.ArgumentParser:
     _add_run(commands.add_parser("run", help="register and segment one scan with one atlas"))
     _add_train(commands.add_parser("train", help="train a method on your own scans"))
     _add_evaluate(commands.add_parser("evaluate", help="score a result against a reference"))
+    atlases.add(commands.add_parser("atlases", help="make, check or list an atlas library"))
+    models.add(commands.add_parser("models", help="list, check, import or remove trained models"))
     return top
 
 
@@ -96,7 +103,7 @@ def _add_run(command: argparse.ArgumentParser) -> None:
     )
     how.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random; default: 0")
     how.add_argument("--memory-gb", type=float, metavar="GB", help="the most memory to plan for; default: what is free")
-    _add_machine(how)
+    add_machine(how)
 
 
 def _add_train(command: argparse.ArgumentParser) -> None:
@@ -120,7 +127,7 @@ def _add_train(command: argparse.ArgumentParser) -> None:
     command.add_argument("--max-minutes", type=float, metavar="M", help="stop after about so long, with a checkpoint")
     command.add_argument("--resume", action="store_true", help="go on with the run in DIR")
     command.add_argument("--seed", type=int, metavar="N", help="of everything random; default: the preset's")
-    _add_machine(command)
+    add_machine(command)
 
 
 def _add_evaluate(command: argparse.ArgumentParser) -> None:
@@ -147,14 +154,7 @@ def _add_evaluate(command: argparse.ArgumentParser) -> None:
     )
     many.add_argument("--quality", choices=[q.value for q in Quality], default="normal", help="default: normal")
     many.add_argument("--start", default="auto", metavar="auto|as-placed", help="first alignment; default: auto")
-    _add_machine(many)
-
-
-def _add_machine(command: argparse._ActionsContainer) -> None:
-    """What every command that computes is asked of the machine and the console."""
-    command.add_argument("--device", choices=[d.value for d in Device], default="auto", help="default: auto")
-    command.add_argument("--threads", type=int, metavar="N", help="CPU threads; default: all")
-    command.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    add_machine(many)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -291,10 +291,10 @@ def _evaluate_result(arguments: argparse.Namespace) -> int:
         for s in found.structures
     ]
     rows.append(("mean", f"{found.mean_dice:.4f}", f"{found.mean_hd95_mm:.2f}", "", ""))
-    _print_table(rows)
+    print_table(rows)
     if found.field is not None:
         print()
-        _print_table([(name, value, unit) for group, name, value, unit in found.rows() if group == "field"])
+        print_table([(name, value, unit) for group, name, value, unit in found.rows() if group == "field"])
     if arguments.csv is not None:
         try:
             arguments.csv.write_text(found.to_csv(), encoding="utf-8")
@@ -355,15 +355,9 @@ def _cancel(job: Job) -> None:
 
 def _print_quality(table: QualityTable) -> None:
     rows = [row for row in table.rows() if row[0] != "caution"]
-    _print_table([("group", "name", "value", "unit", "status"), *rows])
+    print_table([("group", "name", "value", "unit", "status"), *rows])
     for caution in table.cautions:
         print(f"caution [{caution.code}]: {caution.message}")
-
-
-def _print_table(rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 if __name__ == "__main__":

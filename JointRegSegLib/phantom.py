@@ -7,7 +7,6 @@ error of a registration can be measured to the micrometre. Everything follows fr
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from .volumes import Grid, Label, LabelMap, LabelTable, Volume, write_label_map, write_volume
+from .volumes import Grid, Label, LabelMap, LabelTable, Volume, write_label_map, write_label_table, write_volume
 
 Points = NDArray[np.floating[Any]]
 Samples = NDArray[np.floating[Any]]
@@ -152,11 +151,7 @@ def write_pair(folder: Path, seed: int = 0, size: int = USUAL_SIZE) -> PhantomFi
     write_label_map(files.atlas_labels, pair.atlas_labels)
     write_volume(files.target, pair.target.array, pair.target.grid)
     write_label_map(files.target_labels, pair.target_labels)
-    with files.table.open("w", encoding="utf-8", newline="") as stream:
-        rows = [_table_row(label) for label in pair.atlas_labels.table.values()]
-        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_label_table(files.table, pair.atlas_labels.table)
     return files
 
 
@@ -173,12 +168,6 @@ def _terms(kind: tuple[str, str], side: tuple[str, str] | None) -> dict[str, str
         columns[f"{part}_CodeValue"] = code
         columns[f"{part}_CodeMeaning"] = meaning
     return columns
-
-
-def _table_row(label: Label) -> dict[str, str]:
-    red, green, blue = (str(part) for part in label.color)
-    colors = {"Color_R": red, "Color_G": green, "Color_B": blue, "Color_A": "255"}
-    return {"LabelValue": str(label.value), "Name": label.name, **colors, **label.terminology}
 
 
 def _grid(spacing: tuple[float, ...], size: int, centre: Points, direction: Points, margin: float) -> Grid:

@@ -38,6 +38,8 @@ class Code(str, Enum):
     MODEL_MISSING = "model-missing"
     MODEL_INVALID = "model-invalid"
     MODEL_UNFIT = "model-unfit"
+    LIBRARY_MISSING = "library-missing"
+    LIBRARY_INVALID = "library-invalid"
     WORKER_DIED = "worker-died"
     WORKER_NOT_STARTED = "worker-not-started"
     CANCELLED = "cancelled"

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import Code, JobError
-from .filesystem import FileSystem, this_system
+from .filesystem import FileSystem, replace_file, this_system
 from .result import MANIFEST
 
 FOREIGN_AGE_SECONDS = 7 * 24 * 3600
@@ -189,6 +189,28 @@ def _means_full(problem: BaseException, folder: Path) -> bool:
 def is_disk_full(problem: OSError) -> bool:
     """Whether an `OSError` says that no space, or no quota, is left."""
     return problem.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)) or getattr(problem, "winerror", 0) == 112
+
+
+def unwritable(path: Path, problem: OSError) -> JobError:
+    """The error for a file that cannot be written or removed: DISK_FULL or OUTPUT_UNWRITABLE."""
+    if is_disk_full(problem):
+        return _disk_full(path)
+    return JobError(
+        Code.OUTPUT_UNWRITABLE,
+        f"The file {path} cannot be written: {problem.strerror or problem}.",
+        "Check its permissions and that its disk is there, or name another file.",
+    )
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Put a text file in the place of an earlier one at once, or leave that alone; `JobError` as of `unwritable`."""
+    partial = _sibling(path, _PARTIAL)
+    try:
+        partial.write_text(text, encoding="utf-8", newline="")
+        replace_file(partial, path)
+    except OSError as problem:
+        partial.unlink(missing_ok=True)
+        raise unwritable(path, problem) from problem
 
 
 def _disk_full(output: Path) -> JobError:

@@ -52,18 +52,23 @@ def read_subjects(source: Path) -> tuple[Subject, ...]:
 
     Raises `JobError`: FILE_MISSING; DATA_INVALID with the line or the file that cannot be used.
     """
-    source = Path(source)
-    if not source.exists():
-        raise JobError(Code.FILE_MISSING, f"There is no {source}.", "Check the path.")
-    found = _from_folder(source) if source.is_dir() else _from_csv(source)
+    found = all_subjects(source)
     if len(found) <= VALIDATING:
         raise data_invalid(source, f"it has {len(found)} scans", f"Give at least {VALIDATING + 1}.")
     return found
 
 
+def all_subjects(source: Path) -> tuple[Subject, ...]:
+    """As `read_subjects`, however few there are."""
+    source = Path(source)
+    if not source.exists():
+        raise JobError(Code.FILE_MISSING, f"There is no {source}.", "Check the path.")
+    return _from_folder(source) if source.is_dir() else _from_csv(source)
+
+
 def data_invalid(source: Path, what: str, advice: str) -> JobError:
-    """The error for a training set that cannot be used."""
-    return JobError(Code.DATA_INVALID, f"The training data in {source} cannot be used: {what}.", advice)
+    """The error for a set of scans that cannot be used."""
+    return JobError(Code.DATA_INVALID, f"The data in {source} cannot be used: {what}.", advice)
 
 
 def _from_csv(path: Path) -> tuple[Subject, ...]:

@@ -6,7 +6,7 @@ from .labels import Label, LabelTable
 from .orientation import canonical, reorient
 from .reading import read_label_map, read_mask, read_volume
 from .resampling import resample_labels_to, resample_volume_to, to_sitk
-from .tables import read_label_table
+from .tables import read_label_table, write_label_table
 from .transforms import read_affine, read_field, write_affine, write_field
 from .volume import LabelMap, Volume, present_values
 from .writing import write_label_map, write_segmentation, write_volume
@@ -35,6 +35,7 @@ __all__ = [
     "write_affine",
     "write_field",
     "write_label_map",
+    "write_label_table",
     "write_segmentation",
     "write_volume",
 ]

@@ -1,4 +1,4 @@
-"""Reading tables of label names and colours: Slicer's CSV and .ctbl, and plain lists of value and name."""
+"""Tables of label names and colours: Slicer's CSV and .ctbl, and plain lists of value and name."""
 
 from __future__ import annotations
 
@@ -40,6 +40,18 @@ def read_label_table(path: Path) -> LabelTable:
             Code.LABEL_TABLE_INVALID, f"The label table {path} names no label.", "Give lines such as 1,liver."
         )
     return LabelTable(labels.values())
+
+
+def write_label_table(path: Path, table: LabelTable) -> None:
+    """Write Slicer's CSV, with those columns of terminology that any label fills; `OSError` where that fails."""
+    used = {column for label in table.values() for column in label.terminology}
+    columns = [column for column in (*COLUMNS, CONTEXT, REGION_CONTEXT) if column in used]
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(("LabelValue", "Name", "Color_R", "Color_G", "Color_B", "Color_A", *columns))
+        for label in table.values():
+            codes = (label.terminology.get(column, "") for column in columns)
+            writer.writerow((label.value, " ".join(label.name.split()), *label.color, 255, *codes))
 
 
 def _text(path: Path) -> str:
