@@ -31,13 +31,14 @@ def fuse(inputs: Inputs, field: NDArray[np.float32], propagated: Propagated, pro
         inputs: the pair.
         field: u on the target's grid, LPS mm.
         propagated: what the field carried over.
-        proposal: with probabilities.
+        proposal: with probabilities of classes of one label value each.
 
     Returns: `propagated` with the fused labels and their confidence.
     """
     grid, table = inputs.target.grid, inputs.labels.table.completed(proposal.structures)
-    shares = _soft_labels(inputs.labels, proposal.values)
-    values = np.array([0, *proposal.values], np.uint16)
+    own = tuple(label.value for label in proposal.structures)
+    shares = _soft_labels(inputs.labels, own)
+    values = np.array([0, *own], np.uint16)
     labels, confidence = np.empty(grid.shape, np.uint16), np.empty(grid.shape, np.float32)
     for part, lattice in slabs(grid, _NUMBERS_AT_ONCE // len(values)):
         carried = _carried(shares, displaced_positions(field[part], lattice, inputs.atlas.grid), len(values))

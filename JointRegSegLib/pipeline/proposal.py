@@ -51,6 +51,7 @@ class Proposal:
         probabilities: of the target's classes (1, K, D, H, W), background at 0; None where the method does not segment,
             or its segmentation is not used.
         structures: the label of class i + 1 at place i.
+        values: the atlas's label values that belong to class i + 1 at place i.
         grid: its directions are the target's.
         labels: the atlas's labels.
         affine: 4x4, target points to atlas points, LPS mm.
@@ -61,16 +62,12 @@ class Proposal:
     field: Tensor
     probabilities: Tensor | None
     structures: tuple[Label, ...]
+    values: tuple[tuple[int, ...], ...]
     grid: Grid
     labels: LabelMap
     affine: Matrix
     use: Use
     facts: dict[str, object]
-
-    @property
-    def values(self) -> tuple[int, ...]:
-        """The label value of class i + 1 at place i."""
-        return tuple(label.value for label in self.structures)
 
     @property
     def soft_labels(self) -> int:
@@ -114,13 +111,13 @@ class Proposal:
         places = affine_positions(pair.grid, self.grid, np.eye(4), self.field)
         unseen = inside(places, self.grid.shape) == 0
         there = affine_positions(pair.grid, self.labels.grid, self.affine, self.field)
-        present = present_values(self.labels.array)
-        shared = [(c, value) for c, value in enumerate(self.values, 1) if value in present]
+        present = set(present_values(self.labels.array))
+        shared = [(c, values) for c, values in enumerate(self.values, 1) if present.intersection(values)]
         fixed, moving = [], []
-        for c, value in shared:
+        for c, values in shared:
             share = sample(self.probabilities[:, c : c + 1], places)
             fixed.append(_stored(share.masked_fill_(unseen, 1 / (len(shared) + 1))))
-            mask = torch.from_numpy((self.labels.array == value).astype(np.float32))[None, None]
+            mask = torch.from_numpy(np.isin(self.labels.array, values).astype(np.float32))[None, None]
             mask = coarsened(mask, self.labels.grid.spacing, pair.grid.spacing)
             moving.append(_stored(sample(mask, there, padding="zeros")))
         return replace(pair, fixed_labels=torch.cat(fixed, 1), moving_labels=torch.cat(moving, 1))

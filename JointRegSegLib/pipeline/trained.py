@@ -16,7 +16,8 @@ from ..networks import JointModel, placed
 from ..training.card import Card
 from ..training.frame import Frame, scaled
 from ..training.package import fit, load_package
-from ..volumes import Grid, Label, LabelMap, Volume, present_values
+from ..training.structures import Structures
+from ..volumes import Grid, Label, LabelMap, LabelTable, Volume, present_values
 from .prepare import Inputs
 from .progress import Progress
 from .proposal import Proposal, Use
@@ -36,6 +37,8 @@ class TrainedModel:
         self.card = card
         self._model, self._device = model, device
         self._frame = Frame(card.size, card.spacing, card.intensity)
+        labels = LabelTable(Label(s.value, s.name, s.color) for s in card.structures)
+        self._structures = Structures(labels, tuple(s.values for s in card.structures))
 
     @classmethod
     def load(cls, path: Path, method: str, device: torch.device) -> TrainedModel:
@@ -62,17 +65,43 @@ class TrainedModel:
     @property
     def structures(self) -> tuple[Label, ...]:
         """The labels of classes 1 to K-1."""
-        return tuple(Label(s.value, s.name, s.color) for s in self.card.structures)
+        return tuple(self._structures.table.values())
+
+    @property
+    def merges(self) -> bool:
+        """Whether the method segments and a class stands for several label values.
+
+        The model then leaves out what its training left out, and takes atlases with other structures besides its own.
+        """
+        return self.segments and any(len(s.values) > 1 for s in self.card.structures)
+
+    def merged(self, labels: LabelMap) -> LabelMap:
+        """Labels as the model's classes have them, without what it leaves out; as they are where it merges nothing."""
+        if not self.merges:
+            return labels
+        array = self._structures.to_values(self._structures.to_classes(labels.array))
+        return LabelMap(array, labels.grid, self._structures.table)
+
+    @property
+    def merging(self) -> str:
+        """Which structures stand for several label values, for people; empty where none does."""
+        named = [f"{s.name} ({', '.join(map(str, s.values))})" for s in self.card.structures if len(s.values) > 1]
+        return f"The model merges structures: {'; '.join(named)}." if self.merges else ""
 
     def require_same_structures(self, labels: LabelMap) -> None:
-        """`JobError` MODEL_UNFIT where an atlas's labels do not mean what the model's classes mean."""
+        """`JobError` MODEL_UNFIT where an atlas's labels do not mean what the model's classes mean.
+
+        A merged class has a name of its own: only the values are compared.
+        """
         if not self.segments:
             return
-        known = {label.value: label.name for label in self.structures}
+        known = {value: s.name for s in self.card.structures for value in s.values}
         present = {value: labels.table[value].name for value in present_values(labels.array)}
-        if unknown := [f"{value} {name}" for value, name in present.items() if value not in known]:
+        unknown = [f"{value} {name}" for value, name in present.items() if value not in known]
+        if unknown and (not self.merges or len(unknown) == len(present)):
             raise _disagreeing(f"the model does not know {', '.join(unknown)}")
-        both = [(value, name, known[value]) for value, name in present.items() if _differ(value, name, known[value])]
+        alone = {s.value: s.name for s in self.card.structures if len(s.values) == 1}
+        both = [(v, name, alone[v]) for v, name in present.items() if v in alone and _differ(v, name, alone[v])]
         if both:
             value, ours, its = both[0]
             raise _disagreeing(f"{value} is {ours} in the atlas and {its} in the model")
@@ -81,7 +110,7 @@ class TrainedModel:
         """What a run does with the model's opinion.
 
         A joint refinement that was asked for is done. Else the segmentation pulls and votes only where it was at least
-        as good as registration by validation.
+        as good as registration by validation. Merged structures pull and never vote: they cannot tell the atlas's own.
         """
         seg, reg = (self.card.scores.get(name, math.nan) for name in ("segmentation", "registration"))
         if not self.segments:
@@ -96,6 +125,8 @@ class TrainedModel:
             why = f"validation Dice of segmentation, {seg:.3f}, is {words} registration's, {reg:.3f}"
         if asked is Refinement.AUTO:
             asked = Refinement.JOINT if trusted else Refinement.IMAGES
+        if trusted and self.merges:
+            trusted, why = False, f"{why}, but its structures are merged ones"
         return Use(asked, trusted, why)
 
     def propose(self, inputs: Inputs, affine: Matrix, use: Use, progress: Progress) -> Proposal:
@@ -114,6 +145,7 @@ class TrainedModel:
             field,
             probabilities,
             self.structures,
+            self._structures.values,
             grid,
             inputs.labels,
             affine,
@@ -161,6 +193,8 @@ def load_model(request: Request, labels: LabelMap, device: torch.device, progres
         raise _unfit(request.model, "it does not segment, as a joint refinement needs", "Refine with images.")
     facts = ", ".join(f"{name} {value:.4g}" for name, value in model.card.training.items())
     progress.log(f"The model: {request.method} ({facts}).")
+    if model.merges:
+        progress.log(f"{model.merging} Labels keep the atlas's own values.")
     progress.log(model.use(request.refinement).words)
     return model
 

@@ -116,6 +116,8 @@ def evaluate(asked: Study, report: Callable[[Event], None]) -> list[Record]:
     limit_threads(asked.threads)
     device = choose_device(asked.device, progress)
     model = TrainedModel.load(asked.model, card.method, device)
+    if model.merges:
+        progress.log(f"{model.merging} Labels are compared as it has them.")
     arms = tuple(arm for arm in asked.arms if arm is not Arm.JOINT or model.segments)
     pairs = [(atlas, target) for atlas in atlases for target in targets]
     measured = {(record.atlas, record.target, record.arm) for record in records}
@@ -210,7 +212,8 @@ def _pair(
     with quiet.step("prepare", ""):
         inputs, target_scan, atlas_scan = prepare(request, quiet)
         model.require_same_structures(inputs.labels)
-        truth = canonical(read_label_map(target.label))
+        inputs = replace(inputs, labels=model.merged(inputs.labels))
+        truth = model.merged(canonical(read_label_map(target.label)))
         if not truth.grid.same_as(inputs.target.grid):
             truth = resample_labels_to(truth, inputs.target.grid)
     with quiet.step("align", ""):
@@ -263,7 +266,9 @@ def _deformed(
     seconds = time.perf_counter() - begun
     if proposal is not None and proposal.probabilities is not None:
         shares, _ = proposal.probabilities_on(inputs.target.grid)
-        labels["segmentation"] = np.array([0, *proposal.values], np.uint16)[shares.argmax(0).numpy()]
+        labels["segmentation"] = np.array([0, *(s.value for s in proposal.structures)], np.uint16)[
+            shares.argmax(0).numpy()
+        ]
     return _Deformed(labels, propagated.warped, found, seconds, proposal is not None)
 
 

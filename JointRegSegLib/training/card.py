@@ -19,11 +19,22 @@ _LONGEST_HEADER = 100_000_000
 
 @dataclass(frozen=True)
 class Structure:
-    """A class of the model, as label tables have it."""
+    """A class of the model, as label tables have it.
+
+    Attributes:
+        value: the label value that stands for it.
+        name, color: of that label.
+        values: all label values that it was trained on; more than one where structures were merged.
+    """
 
     value: int
     name: str
     color: tuple[int, int, int]
+    values: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.values:
+            object.__setattr__(self, "values", (self.value,))
 
 
 @dataclass(frozen=True)
@@ -69,7 +80,10 @@ class Card:
         fields = json.loads(text)
         if fields["version"] != VERSION:
             raise ValueError(f"version {fields['version']}")
-        structures = tuple(Structure(s["value"], s["name"], _tuple(s["color"])) for s in fields["structures"])
+        structures = tuple(
+            Structure(s["value"], s["name"], _tuple(s["color"]), tuple(s.get("values", ())))
+            for s in fields["structures"]
+        )
         return cls(
             **{**fields, "structures": structures, "size": _tuple(fields["size"]), "spacing": _tuple(fields["spacing"])}
         )

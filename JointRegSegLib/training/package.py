@@ -33,11 +33,11 @@ def describe(
     licence: str,
 ) -> Card:
     """The card of a model that was just trained; of the subjects it tells their number alone."""
-    labels = dataset.structures.table.values()
+    classes = zip(dataset.structures.table.values(), dataset.structures.values, strict=True)
     return Card(
         method=method,
         config=json.loads(json.dumps(asdict(config))),
-        structures=tuple(Structure(label.value, label.name, label.color) for label in labels),
+        structures=tuple(Structure(label.value, label.name, label.color, values) for label, values in classes),
         size=dataset.frame.size,
         spacing=dataset.frame.spacing,
         intensity=dataset.frame.intensity,

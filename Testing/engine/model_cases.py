@@ -43,19 +43,19 @@ def write_boxes(folder: Path, subjects: int = 6, grid: Grid = GRID) -> Path:
     return folder
 
 
-def short_preset(folder: Path, method: str, seg_steps: int = 2) -> Path:
-    """A preset of a few steps upon the method's own."""
+def short_preset(folder: Path, method: str, seg_steps: int = 2, more: str = "") -> Path:
+    """A preset of a few steps upon the method's own, with more lines at its end."""
     steps = {
         "deepatlas": f"reg_steps = 2\nseg_steps = {seg_steps}\njoint_steps = 21",
     }[method]
     path = folder / f"{method}.toml"
     path.write_text(
-        f'base = "{methods.presets(method)["preset"]}"\n[strategy]\n{steps}\n[trainer]\nvalidate_every = 0\n'
+        f'base = "{methods.presets(method)["preset"]}"\n[strategy]\n{steps}\n[trainer]\nvalidate_every = 0\n{more}'
     )
     return path
 
 
-def trained_on_boxes(folder: Path, method: str = "deepatlas", seg_steps: int = 2) -> Trained:
+def trained_on_boxes(folder: Path, method: str = "deepatlas", seg_steps: int = 2, more: str = "") -> Trained:
     """A model of a few steps on the boxes in `folder / "data"`."""
     torch.set_num_threads(1)
     data = write_boxes(folder / "data")
@@ -64,7 +64,7 @@ def trained_on_boxes(folder: Path, method: str = "deepatlas", seg_steps: int = 2
         data,
         folder / "model",
         labelled=2,
-        preset=str(short_preset(folder, method, seg_steps)),
+        preset=str(short_preset(folder, method, seg_steps, more)),
         device=Device.CPU,
         table=data / "table.txt",
         licence="free",

@@ -168,14 +168,9 @@ def _known_proposal(boxes: Path, output: Path, refinement: Refinement) -> tuple[
     shares = [(truth.array == value).astype(np.float32)[..., :SEEN] for value in (0, 2, 5)]
     probabilities = resize_image(torch.from_numpy(np.stack(shares))[None], grid.shape)
     field = torch.zeros(1, 3, *grid.shape)
-    structures = tuple(truth.table[value] for value in (2, 5))
-    return (
-        inputs,
-        target,
-        atlas,
-        Proposal(field, probabilities, structures, grid, inputs.labels, np.eye(4), Use(refinement, True, ""), {}),
-        truth,
-    )
+    structures, use = tuple(truth.table[value] for value in (2, 5)), Use(refinement, True, "")
+    proposal = Proposal(field, probabilities, structures, ((2,), (5,)), grid, inputs.labels, np.eye(4), use, {})
+    return inputs, target, atlas, proposal, truth
 
 
 def test_a_segmentation_brings_home_what_the_images_do_not_show(boxes: Path, tmp_path: Path) -> None:
@@ -192,6 +187,23 @@ def test_a_segmentation_brings_home_what_the_images_do_not_show(boxes: Path, tmp
         there = sample(reference, affine_positions(pair.grid, truth.grid, np.eye(4), field), "nearest", "zeros")
         overlaps[how] = dice(moved.numpy().astype(int), there.numpy().astype(int))
     assert overlaps[Refinement.JOINT][2] > 0.9 > 0.8 > overlaps[Refinement.IMAGES][2]
+
+
+def test_merged_structures_pull_as_one(boxes: Path, tmp_path: Path) -> None:
+    _, target, atlas, proposal, _ = _known_proposal(boxes, tmp_path, Refinement.JOINT)
+    assert proposal.probabilities is not None
+    background, *others = proposal.probabilities.split(1, 1)
+    together = torch.cat([background, others[0] + others[1]], 1)
+    merged = replace(proposal, probabilities=together, structures=proposal.structures[:1], values=((2, 5),))
+    pair = pair_on(working_grid(target, 1e6), target, atlas, np.eye(4))
+    one, each = merged.guided(pair), proposal.guided(pair)
+    for found, parts in ((one.moving_labels, each.moving_labels), (one.fixed_labels, each.fixed_labels)):
+        assert found is not None
+        assert parts is not None
+        assert (found.shape[1], parts.shape[1]) == (1, 2)
+    moved = (one.moving_labels.float() - each.moving_labels.float().sum(1, keepdim=True)).abs()  # type: ignore[union-attr]
+    assert float(moved.max()) <= 1  # bytes are rounded
+    assert float(one.moving_labels.max()) == 255  # type: ignore[union-attr]
 
 
 def test_structures_that_pull_cost_memory(boxes: Path, tmp_path: Path) -> None:
@@ -252,7 +264,7 @@ def test_models_that_cannot_be_used(trained: Trained, boxes: Path, tmp_path: Pat
     save_package(inputs / "few.safetensors", weights, replace(card, structures=card.structures[:1]))
     renamed = (replace(card.structures[0], name="spleen"), card.structures[1])
     save_package(inputs / "named.safetensors", weights, replace(card, structures=renamed))
-    moved = (replace(card.structures[0], value=9), card.structures[1])
+    moved = (replace(card.structures[0], value=9, values=(9,)), card.structures[1])
     save_package(inputs / "moved.safetensors", weights, replace(card, structures=moved))
     cases = [
         ("none", Code.MODEL_MISSING, ["none.safetensors"]),

@@ -16,8 +16,10 @@ from safetensors.torch import save_file
 from JointRegSegLib.job import Code, JobError
 from JointRegSegLib.training.card import KEY, Card, Structure, load_card
 from JointRegSegLib.training.config import build
-from JointRegSegLib.training.dataset import DataConfig
+from JointRegSegLib.training.dataset import DataConfig, load_dataset
+from JointRegSegLib.training.few_shot import FewShotView
 from JointRegSegLib.training.package import describe, fit, load_package, save_package
+from JointRegSegLib.training.subjects import read_subjects
 from JointRegSegLib.training.trainer import Outcome
 from Testing.engine.training_cases import SHAPE, ToyModel, loaded, write_data
 from Testing.engine.volume_cases import check_error
@@ -62,7 +64,7 @@ def test_a_package_comes_back_bit_for_bit(path: Path) -> None:
 def test_a_trained_model_is_described_without_its_subjects(tmp_path: Path) -> None:
     data = loaded(write_data(tmp_path))
     config = DataConfig(2, structures={"both": (4, 8)})
-    card = describe("toy", config, data, Outcome(True, 12, 90.0, 0.5), {"registration": 0.5}, "CC0")
+    card = describe("toy", config, data, Outcome(True, 12, 90.0, {"": 0.5}), {"registration": 0.5}, "CC0")
     assert card.training == {"steps": 12, "minutes": 1.5, "labelled": 2, "subjects": 4}
     assert [(s.value, s.name) for s in card.structures] == [(4, "label 4"), (8, "label 8")]
     assert (card.size, card.spacing, card.intensity) == (SHAPE[::-1], (1.0, 1.0, 1.0), "minmax")
@@ -70,6 +72,22 @@ def test_a_trained_model_is_described_without_its_subjects(tmp_path: Path) -> No
     assert Card.from_json(card.to_json()) == card
     assert str(tmp_path) not in card.to_json()
     assert not [name for name in (*data.labelled, *data.unlabelled) if f'"{name}' in card.to_json()]
+
+
+def test_the_card_tells_which_values_a_class_stands_for(tmp_path: Path) -> None:
+    view = FewShotView(read_subjects(write_data(tmp_path)), 2)
+    config = DataConfig(2, structures={"both": (8, 4)})
+    outcome = Outcome(True, 12, 90.0, {})
+    cards = [
+        describe("toy", wanted, load_dataset(view, wanted, "minmax"), outcome, {}, "")
+        for wanted in (config, DataConfig(2))
+    ]
+    found = [[(s.value, s.values) for s in Card.from_json(card.to_json()).structures] for card in cards]
+    assert found == [[(8, (8, 4))], [(4, (4,)), (8, (8,))]]
+    without = json.loads(cards[1].to_json())
+    for structure in without["structures"]:
+        del structure["values"]  # a card from before this was told
+    assert Card.from_json(json.dumps(without)) == cards[1]
 
 
 def test_the_card_is_read_without_torch(path: Path) -> None:
