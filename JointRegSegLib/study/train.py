@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable
@@ -70,6 +71,12 @@ class Training:
     table: Path | None = None
     licence: str = ""
     threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.seed is not None and not 0 <= self.seed < 2**63:
+            raise JobError(Code.REQUEST_INVALID, f"The seed is {self.seed}.", "Give a number from 0 to 2**63 - 1.")
+        if self.max_minutes is not None and not 0 <= self.max_minutes < math.inf:
+            raise JobError(Code.REQUEST_INVALID, f"max_minutes is {self.max_minutes}.", "Give a number of 0 or more.")
 
 
 @dataclass(frozen=True)

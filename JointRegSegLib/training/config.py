@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import types
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import tomllib
 
 from ..job import Code, JobError
+from .ranges import Range
 
 Config = TypeVar("Config")
 
@@ -20,7 +21,7 @@ def read_config(path: Path, schema: type[Config]) -> Config:
     `base = "other.toml"`, relative to the file, is read first; the file's own values replace the base's key by key.
 
     Raises `JobError`: FILE_MISSING; REQUEST_INVALID for text that is no TOML, a key that the schema does not know, a
-    value of another kind, a missing value, or files that are each other's base.
+    value of another kind or beyond its `ranges.Range`, a missing value, or files that are each other's base.
     """
     return build(schema, _merged(Path(path), ()), str(path))
 
@@ -66,7 +67,7 @@ def _section(schema: Any, values: Any, source: str, where: str) -> Any:
     for name, field in fields.items():
         if name not in values and field.default is field.default_factory is dataclasses.MISSING:
             raise _invalid(source, f"{prefix}{name} is missing")
-    kinds = get_type_hints(schema)
+    kinds = get_type_hints(schema, include_extras=True)
     return schema(**{key: _value(kinds[key], value, source, f"{prefix}{key}") for key, value in values.items()})
 
 
@@ -75,6 +76,12 @@ def _value(kind: Any, value: Any, source: str, where: str) -> Any:
     if dataclasses.is_dataclass(kind):
         return _section(kind, value, source, where)
     origin, inner = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        value = _value(inner[0], value, source, where)
+        for range_ in inner[1:]:
+            if isinstance(range_, Range) and not range_.holds(value):
+                raise _invalid(source, f"{where} is {value!r}, not {range_.words}")
+        return value
     if origin in (Union, types.UnionType):  # a value or None, which the card of a model can say and TOML cannot
         return None if value is None else _value(next(k for k in inner if k is not type(None)), value, source, where)
     if origin is Literal and value in inner:
@@ -89,8 +96,17 @@ def _value(kind: Any, value: Any, source: str, where: str) -> Any:
         return float(value)
     if type(value) is kind:  # not isinstance: true is no number
         return value
-    wanted = f"one of {', '.join(map(str, inner))}" if origin is Literal else getattr(kind, "__name__", str(kind))
-    raise _invalid(source, f"{where} is {value!r}, not {wanted}")
+    raise _invalid(source, f"{where} is {value!r}, not {_words(kind)}")
+
+
+def _words(kind: Any) -> str:
+    """What a value of this kind is, for people."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return f"one of {', '.join(map(str, inner))}"
+    if origin is tuple:
+        return "a list" if inner[-1] is Ellipsis else f"a list of {len(inner)}"
+    return str(getattr(kind, "__name__", kind))
 
 
 def _invalid(source: str, what: str) -> JobError:

@@ -25,6 +25,7 @@ from JointRegSegLib.volumes.labels import MAX_VALUE
 from ..job import Code, JobError
 from .few_shot import FewShotView
 from .frame import Frame
+from .ranges import Count, Positive, Whole
 from .structures import Structures
 from .subjects import Subject
 
@@ -42,14 +43,14 @@ class DataConfig:
         structures: name -> label values that make one class; each value its own class where empty.
     """
 
-    labelled: int | None = None
-    size: tuple[int, ...] = ()
-    spacing: tuple[float, ...] = ()
+    labelled: Whole | None = None
+    size: tuple[Count, ...] = ()
+    spacing: tuple[Positive, ...] = ()
     structures: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, numbers in (("size", self.size), ("spacing", self.spacing)):
-            if len(numbers) not in (0, 3) or any(number <= 0 for number in numbers):
+            if len(numbers) not in (0, 3):
                 raise JobError(Code.REQUEST_INVALID, f"{name} is {list(numbers)}.", "Give three numbers above 0.")
         taken: set[int] = set()
         for name, values in self.structures.items():

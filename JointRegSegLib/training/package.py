@@ -1,17 +1,19 @@
-"""A trained model as one file: weights in safetensors' format, and the card in its header."""
+"""A trained model as one file: weights in safetensors' format, and the card in its header.
+
+Where safetensors is missing, importing this is a `JobError` WORKER_NOT_STARTED, so that every door says it alike.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from ..job import Code, JobError
@@ -19,6 +21,16 @@ from ..job.filesystem import replace_file
 from .card import KEY, Card, Structure, load_card
 from .dataset import Dataset
 from .trainer import Outcome
+
+try:
+    from safetensors import SafetensorError
+    from safetensors.torch import load, save
+except ImportError as problem:
+    raise JobError(
+        Code.WORKER_NOT_STARTED,
+        f"A library is missing in {sys.executable}: {problem}.",
+        f"Install it: {sys.executable} -m pip install safetensors. The method optimisation does without.",
+    ) from problem
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

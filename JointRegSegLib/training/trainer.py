@@ -20,6 +20,7 @@ from .curves import CurveFile
 from .dataset import Dataset, Report
 from .distributed import Team
 from .phases import Batch, Phase, Strategy, training_only
+from .ranges import Count, Seed, Weight, Whole
 from .recomputing import recompute_activations
 from .samplers import Item
 from .schedules import at
@@ -46,17 +47,13 @@ class TrainerConfig:
         checkpoint_seconds: between two checkpoints.
     """
 
-    seed: int = 0
-    accumulate: int = 1
+    seed: Seed = 0
+    accumulate: Count = 1
     amp: bool = False
     checkpoint_activations: bool = False
-    validate_every: int = 0
-    patience: int = 0
-    checkpoint_seconds: float = 60.0
-
-    def __post_init__(self) -> None:
-        if self.accumulate < 1:
-            raise JobError(Code.REQUEST_INVALID, f"accumulate is {self.accumulate}.", "Give a number of 1 or more.")
+    validate_every: Whole = 0
+    patience: Whole = 0
+    checkpoint_seconds: Weight = 60.0
 
 
 @dataclass(frozen=True)

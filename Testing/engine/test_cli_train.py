@@ -108,6 +108,10 @@ def test_what_cannot_be_trained_is_refused(data: Path, tmp_path: Path, capsys: p
         (["--labelled", "5"], Code.DATA_INVALID),
         (["--labelled", "0"], Code.DATA_INVALID),
         (["--threads", "0"], Code.REQUEST_INVALID),
+        (["--seed", "-1"], Code.REQUEST_INVALID),
+        (["--seed", "99999999999999999999"], Code.REQUEST_INVALID),
+        (["--max-minutes", "-1"], Code.REQUEST_INVALID),
+        (["--max-minutes", "nan"], Code.REQUEST_INVALID),
         (["--data", str(tmp_path / "none")], Code.FILE_MISSING),
     ]
     for more, code in cases:
@@ -118,16 +122,39 @@ def test_what_cannot_be_trained_is_refused(data: Path, tmp_path: Path, capsys: p
         assert not (tmp_path / "out" / "model.safetensors").exists()
 
 
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_a_missing_library_is_named(command: str, data: Path, tmp_path: Path) -> None:
+    method = ["--method", "deepatlas"] if command == "train" else ["--model", "any"]
+    words = [command, *method, "--data", str(data), "--output", str(tmp_path / "out"), "--quiet"]
+    blocked = (
+        f"import sys; sys.modules['safetensors'] = None; from JointRegSegLib import cli; sys.exit(cli.main({words}))"
+    )
+    found = subprocess.run([sys.executable, "-c", blocked], cwd=REPOSITORY, capture_output=True, text=True, timeout=100)
+    assert found.returncode == 3
+    assert f"error [{Code.WORKER_NOT_STARTED.value}]: A library is missing in " in found.stderr
+    assert "pip install safetensors" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
 @pytest.mark.parametrize(
     ("settings", "code", "status", "advice"),
     [
         ("[data]\nsize = [90000, 90000, 90000]", Code.OUT_OF_MEMORY, 3, "checkpoint_activations"),
-        ("[strategy]\nbatch = 0", Code.INTERNAL, 1, "report"),
+        ("", Code.INTERNAL, 1, "report"),
     ],
 )
 def test_what_nobody_foresaw_ends_in_an_error_and_a_log(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], settings: str, code: Code, status: int, advice: str
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    settings: str,
+    code: Code,
+    status: int,
+    advice: str,
 ) -> None:
+    if not settings:
+        monkeypatch.setattr("JointRegSegLib.study.train.team", lambda device: 1 / 0)
     preset = tmp_path / "own.toml"
     preset.write_text(f'base = "{methods.presets("deepatlas")["preset"]}"\n{settings}\n')
     assert cli.main(_command(data, tmp_path / "out", "--preset", str(preset), "--quiet")) == status

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import pytest
 import tomllib
@@ -19,6 +19,7 @@ from Testing.engine.volume_cases import check_error
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EVERY = [(method, name) for method in methods.METHODS for name in methods.presets(method)]
+RANGED = ("bijros", "deepatlas", "jrss", "pgcnet")
 SIZED = {"small", "lpba40", "tcia"}
 """Presets for a data set, which set what it needs."""
 
@@ -54,6 +55,44 @@ def test_a_row_of_an_ablation_switches_one_thing(method: str, name: str) -> None
     ours, theirs = flat(method, path), flat(method, base)
     assert len([key for key in ours if ours[key] != theirs[key]]) == 1
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 3
+
+
+def _unbounded(kind: Any, name: str) -> list[str]:
+    """Numbers in a configuration that may be anything."""
+    if is_dataclass(kind):
+        hints = get_type_hints(kind, include_extras=True)
+        return [found for field in fields(kind) for found in _unbounded(hints[field.name], f"{name}.{field.name}")]
+    if get_origin(kind) is Annotated:
+        return []
+    return [name] if kind in (int, float) else [x for part in get_args(kind) for x in _unbounded(part, name)]
+
+
+@pytest.mark.parametrize("method", RANGED)
+def test_every_number_has_a_range(method: str) -> None:
+    kind = type(settings_of(method, methods.PRESET))
+    # Values of structures are checked by `DataConfig`, which says more of them than a range can.
+    assert [name for name in _unbounded(kind, method) if not name.endswith("data.structures")] == []
+
+
+@pytest.mark.parametrize(
+    ("method", "line", "words"),
+    [
+        ("deepatlas", "[strategy]\nbatch = 0", "strategy.batch is 0, not a number of 1 or more"),
+        ("deepatlas", "[strategy]\nflips = [3]", "strategy.flips is 3, not 0, 1 or 2"),
+        ("deepatlas", "[strategy]\nshares = [1, 0, 1]", "strategy.shares is 0.0, not a number above 0"),
+        ("jrss", "[loss]\nwarm_up_steps = 0", "loss.warm_up_steps is 0, not a number of 1 or more"),
+        ("jrss", "[strategy]\ntau = 1.5", "strategy.tau is 1.5, not a number from 0 to 1"),
+        ("jrss", "[noise]\ndropout = -0.5", "noise.dropout is -0.5, not a number from 0 to 1"),
+        ("pgcnet", "[strategy]\nlr = 0", "strategy.lr is 0.0, not a number above 0"),
+        ("bijros", "[strategy]\nscale = [0, 1]", "strategy.scale is 0.0, not a number above 0"),
+    ],
+)
+def test_a_number_beyond_its_range_is_named(method: str, line: str, words: str, tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text(f'base = "{methods.presets(method)["preset"].as_posix()}"\n{line}\n')
+    with pytest.raises(JobError) as caught:
+        methods.read_settings(method, own)
+    check_error(caught.value, Code.REQUEST_INVALID, words, "own.toml")
 
 
 @pytest.mark.parametrize("method", methods.METHODS)

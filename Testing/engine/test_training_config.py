@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
 from JointRegSegLib.job import Code, JobError
 from JointRegSegLib.training.config import read_config
 from JointRegSegLib.training.dataset import DataConfig
+from JointRegSegLib.training.ranges import Axis, Count, Positive, Seed, Share, SomeShare, Weight, Whole
 from JointRegSegLib.training.trainer import TrainerConfig
 from Testing.engine.volume_cases import check_error
 
@@ -111,7 +113,41 @@ def test_files_that_are_each_others_base_are_told(tmp_path: Path) -> None:
     check_error(caught.value, Code.REQUEST_INVALID, "a.toml", "base is 3")
 
 
-def test_settings_check_themselves(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[trainer]\naccumulate = 0", "trainer.accumulate is 0, not a number of 1 or more"),
+        ("[trainer]\nvalidate_every = -1", "trainer.validate_every is -1, not a number of 0 or more"),
+        ("[trainer]\nseed = 99999999999999999999", "trainer.seed is 99999999999999999999, not"),
+        ("[trainer]\ncheckpoint_seconds = inf", "trainer.checkpoint_seconds is inf, not"),
+        ("[data]\nlabelled = -1", "data.labelled is -1, not a number of 0 or more"),
+        ("[data]\nsize = [8, 0, 8]", "data.size is 0, not a number of 1 or more"),
+        ("[data]\nspacing = [1, nan, 1]", "data.spacing is nan, not a number above 0"),
+        ("[data]\nspacing = [1, 1]", "Give three numbers above 0"),
+        ("[model]\ngrid = [1, 2]", "model.grid is [1, 2], not a list of 3"),
+    ],
+)
+def test_a_value_beyond_its_range_is_named(text: str, words: str, tmp_path: Path) -> None:
     with pytest.raises(JobError) as caught:
-        read(tmp_path, 'base = "base.toml"\n[trainer]\naccumulate = 0\n')
-    check_error(caught.value, Code.REQUEST_INVALID, "accumulate")
+        read(tmp_path, f'base = "base.toml"\n{text}\n')
+    assert caught.value.code is Code.REQUEST_INVALID
+    assert words in f"{caught.value.message} {caught.value.advice}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "inside", "outside"),
+    [
+        (Whole, (0, 7), (-1,)),
+        (Count, (1, 7), (0, -1)),
+        (Axis, (0, 2), (-1, 3)),
+        (Seed, (0, 2**63 - 1), (-1, 2**63)),
+        (Weight, (0, 1e9), (-1e-9, math.inf, math.nan)),
+        (Positive, (1e-9, 3), (0, -1, math.inf, math.nan)),
+        (Share, (0, 1), (-0.1, 1.1, math.nan)),
+        (SomeShare, (0.1, 1), (0, 1.1, math.nan)),
+    ],
+)
+def test_ranges_hold_what_they_say(kind: Any, inside: tuple[float, ...], outside: tuple[float, ...]) -> None:
+    (found,) = kind.__metadata__
+    assert all(found.holds(value) for value in inside)
+    assert not any(found.holds(value) for value in outside)

@@ -287,7 +287,7 @@ def test_intensities_are_scaled_as_named() -> None:
     "wrong",
     [
         {"size": (1, 2)},
-        {"spacing": (1.0, -1.0, 1.0)},
+        {"spacing": (1.0, 1.0)},
         {"structures": {"liver": ()}},
         {"structures": {"liver": (0, 1)}},
         {"structures": {"liver": (70000,)}},

@@ -7,6 +7,7 @@ from typing import Literal
 
 from JointRegSegLib.networks import Intensity
 from JointRegSegLib.training.dataset import DataConfig
+from JointRegSegLib.training.ranges import Count, Positive, Share, Weight, Whole
 from JointRegSegLib.training.trainer import TrainerConfig
 
 Sharing = Literal["frozen", "trained", "nothing"]
@@ -38,11 +39,11 @@ class Loss:
         overlap: weight of the Dice loss by which segmentation pulls registration.
     """
 
-    similarity: float
-    cycle: float
+    similarity: Weight
+    cycle: Weight
     cycle_form: Literal["l1", "ncc"]
-    smoothness: float
-    overlap: float
+    smoothness: Weight
+    overlap: Weight
 
 
 @dataclass(frozen=True)
@@ -62,16 +63,16 @@ class Procedure:
         batch: pairs of a step.
     """
 
-    encoder_steps: int
-    turns: int
-    shares: tuple[float, float]
+    encoder_steps: Whole
+    turns: Whole
+    shares: tuple[Positive, Positive]
     acc: bool
-    appearance: tuple[float, float]
+    appearance: tuple[Share, Share]
     gradient_response: bool
-    degrees: float
-    scale: tuple[float, float]
-    lr: float
-    batch: int
+    degrees: Weight
+    scale: tuple[Positive, Positive]
+    lr: Positive
+    batch: Count
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Literal
 
 from JointRegSegLib.networks import Intensity
 from JointRegSegLib.training.dataset import DataConfig
+from JointRegSegLib.training.ranges import Axis, Count, Positive, Weight, Whole
 from JointRegSegLib.training.trainer import TrainerConfig
 
 
@@ -29,9 +30,9 @@ class Loss:
     """
 
     similarity: Literal["ncc", "lncc"]
-    bending: float
-    anatomy: float
-    supervision: float
+    bending: Weight
+    anatomy: Weight
+    supervision: Weight
 
 
 @dataclass(frozen=True)
@@ -52,14 +53,14 @@ class Procedure:
 
     scheme: Literal["separate", "semi", "alternate"]
     alternation: Literal["1:20", "5:40", "joint"]
-    reg_steps: int
-    seg_steps: int
-    joint_steps: int
-    shares: tuple[float, float, float]
-    reg_lr: float
-    seg_lr: float
-    batch: int
-    flips: tuple[int, ...]
+    reg_steps: Whole
+    seg_steps: Whole
+    joint_steps: Whole
+    shares: tuple[Positive, Positive, Positive]
+    reg_lr: Positive
+    seg_lr: Positive
+    batch: Count
+    flips: tuple[Axis, ...]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Literal
 
 from JointRegSegLib.networks import Intensity
 from JointRegSegLib.training.dataset import DataConfig
+from JointRegSegLib.training.ranges import Count, Positive, Share, SomeShare, Weight, Whole
 from JointRegSegLib.training.trainer import TrainerConfig
 
 
@@ -15,7 +16,7 @@ class Model:
     """The hybrid obelisk networks; `leak` and `legacy_grid` as in `networks.ObeliskSegmentation`."""
 
     intensity: Intensity
-    leak: float
+    leak: Share
     legacy_grid: bool
 
 
@@ -28,7 +29,7 @@ class Noise:
         warp: whether the student sees the moving image as registration moves it.
     """
 
-    dropout: float
+    dropout: Share
     warp: bool
 
 
@@ -46,14 +47,14 @@ class Loss:
         hardest: share of the voxels that L_c counts, those with the largest losses.
     """
 
-    uncertainty: float
-    seg_overlap: float
-    reg_overlap: float
-    smoothness: float
-    warm_up: float
-    warm_up_steps: int
-    background: float
-    hardest: float
+    uncertainty: Weight
+    seg_overlap: Weight
+    reg_overlap: Weight
+    smoothness: Weight
+    warm_up: Weight
+    warm_up_steps: Count
+    background: Weight
+    hardest: SomeShare
 
 
 @dataclass(frozen=True)
@@ -77,25 +78,25 @@ class Procedure:
         reg_moves, seg_moves: strength of the random affine maps that move every other item.
     """
 
-    reg_steps: int
-    seg_steps: int
-    rounds: int
-    turns: int
-    reg_units: int
-    seg_units: int
-    unit: int
-    shares: tuple[float, float, float]
+    reg_steps: Whole
+    seg_steps: Whole
+    rounds: Whole
+    turns: Count
+    reg_units: Whole
+    seg_units: Whole
+    unit: Count
+    shares: tuple[Positive, Positive, Positive]
     screening: bool
-    tau: float
+    tau: Share
     teacher_update: Literal["round", "step"]
-    teacher_decay: float
-    reg_lr: float
-    seg_lr: float
-    lr_decay: float
-    seg_weight_decay: float
-    batch: int
-    reg_moves: float
-    seg_moves: float
+    teacher_decay: Share
+    reg_lr: Positive
+    seg_lr: Positive
+    lr_decay: Positive
+    seg_weight_decay: Weight
+    batch: Count
+    reg_moves: Weight
+    seg_moves: Weight
 
 
 @dataclass(frozen=True)

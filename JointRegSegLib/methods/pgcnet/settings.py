@@ -8,6 +8,7 @@ from typing import Literal
 from JointRegSegLib.losses import DiceForm
 from JointRegSegLib.networks import Intensity
 from JointRegSegLib.training.dataset import DataConfig
+from JointRegSegLib.training.ranges import Count, Positive, Weight, Whole
 from JointRegSegLib.training.trainer import TrainerConfig
 
 Position = Literal["full", "axial", "none"]
@@ -41,9 +42,9 @@ class Loss:
         joint: weight of the Dice loss between both predictions after registration; 0 for none.
     """
 
-    smoothness: float
+    smoothness: Weight
     dice: DiceForm
-    joint: float
+    joint: Weight
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,11 @@ class Procedure:
         batch: pairs of a step.
     """
 
-    first_steps: int
-    joint_steps: int
-    shares: tuple[float, float]
-    lr: float
-    batch: int
+    first_steps: Whole
+    joint_steps: Whole
+    shares: tuple[Positive, Positive]
+    lr: Positive
+    batch: Count
 
 
 @dataclass(frozen=True)
