@@ -3,7 +3,7 @@
 from .errors import Code, JobError
 from .events import Event, Kind
 from .quality import Caution, LabelVolume, Measure, QualityTable, Status, StepCost
-from .request import Atlas, Device, Quality, Refinement, Request, Similarity
+from .request import Atlas, Device, LandmarkUse, Quality, Refinement, Request, Similarity
 from .result import Result
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "JobError",
     "Kind",
     "LabelVolume",
+    "LandmarkUse",
     "Measure",
     "Quality",
     "QualityTable",

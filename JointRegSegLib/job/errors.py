@@ -24,6 +24,8 @@ class Code(str, Enum):
     MASK_ELSEWHERE = "mask-elsewhere"
     MASK_EMPTY = "mask-empty"
     START_INVALID = "start-invalid"
+    LANDMARKS_INVALID = "landmarks-invalid"
+    CORRECTIONS_INVALID = "corrections-invalid"
     REQUEST_INVALID = "request-invalid"
     OUTPUT_EXISTS = "output-exists"
     OUTPUT_UNWRITABLE = "output-unwritable"
@@ -40,6 +42,7 @@ class Code(str, Enum):
     MODEL_UNFIT = "model-unfit"
     LIBRARY_MISSING = "library-missing"
     LIBRARY_INVALID = "library-invalid"
+    EXTRA_MISSING = "extra-missing"
     WORKER_DIED = "worker-died"
     WORKER_NOT_STARTED = "worker-not-started"
     CANCELLED = "cancelled"
@@ -59,6 +62,7 @@ _ENVIRONMENT = {
     Code.TORCH_MISSING,
     Code.TORCH_BROKEN,
     Code.DEVICE_MISSING,
+    Code.EXTRA_MISSING,
     Code.WORKER_DIED,
     Code.WORKER_NOT_STARTED,
 }

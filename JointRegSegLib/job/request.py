@@ -13,6 +13,7 @@ from .errors import Code, JobError
 START_AUTO = "auto"
 START_AS_PLACED = "as-placed"
 OPTIMISATION = "optimisation"
+_PATHS = ("target", "output", "target_mask", "model", "landmarks", "corrections", "continue_from")
 
 
 class Quality(str, Enum):
@@ -42,6 +43,13 @@ class Refinement(str, Enum):
     JOINT = "joint"
 
 
+class LandmarkUse(str, Enum):
+    """What landmarks are for: the field has to join them, or only its distance from joining them is reported."""
+
+    CONSTRAIN = "constrain"
+    CHECK = "check"
+
+
 class Device(str, Enum):
     """Where the registration computes."""
 
@@ -60,6 +68,7 @@ class Atlas:
         labels: label map or .seg.nrrd in the same space as the image.
         table: names and colours of the labels (.csv or .ctbl), or None.
         mask: voxels that may be compared (non-zero), or None for all.
+        landmarks: markups file (.mrk.json, .fcsv) of points that are in the request's `landmarks` too, or None.
         name: what results call it; "atlas 1" where empty, because file names may hold a patient's name.
     """
 
@@ -67,6 +76,7 @@ class Atlas:
     labels: Path
     table: Path | None = None
     mask: Path | None = None
+    landmarks: Path | None = None
     name: str = ""
 
 
@@ -91,6 +101,12 @@ class Request:
         model: the model package of a trained method.
         refinement: what the optimisation does with that method's field; AUTO is JOINT, and its labels are fused with
             the carried ones, where the model's validation Dice of segmentation is at least registration's, else IMAGES.
+        landmarks: markups file of points in the target that the atlases' landmarks belong to, or None. Points go
+            together by label, or by order where labels differ.
+        landmark_use: whether the landmarks pull, or are only measured.
+        corrections: label map in the target's space as a user left it after correcting a result, or None.
+        corrected: the values of the structures that the user corrected there: these stay as they are, and pull.
+        continue_from: folder of an earlier result of the same atlas and target, whose field the run begins with.
     """
 
     atlases: tuple[Atlas, ...]
@@ -108,6 +124,11 @@ class Request:
     method: str = OPTIMISATION
     model: Path | None = None
     refinement: Refinement = Refinement.AUTO
+    landmarks: Path | None = None
+    landmark_use: LandmarkUse = LandmarkUse.CONSTRAIN
+    corrections: Path | None = None
+    corrected: tuple[int, ...] = ()
+    continue_from: Path | None = None
 
     def __post_init__(self) -> None:
         if len(self.atlases) != 1:
@@ -132,6 +153,24 @@ class Request:
                 f"The method {self.method} needs a trained model, and the request names none.",
                 "Name a model package, or take the method optimisation.",
             )
+        if (self.landmarks is None) != all(atlas.landmarks is None for atlas in self.atlases):
+            raise JobError(
+                Code.REQUEST_INVALID,
+                "The request names landmarks of the target alone, or of the atlas alone.",
+                "Name the same points in both.",
+            )
+        if self.continue_from is not None and self.method != OPTIMISATION:
+            raise JobError(
+                Code.REQUEST_INVALID,
+                f"The request goes on from {self.continue_from} and asks the method {self.method} for a field too.",
+                "Go on with the method optimisation.",
+            )
+        if (self.corrections is None) != (not self.corrected):
+            raise JobError(
+                Code.REQUEST_INVALID,
+                f"The request names the corrections {self.corrections} and the corrected labels {self.corrected}.",
+                "Name both, or neither.",
+            )
 
     def to_json(self) -> str:
         """The request as a JSON text; paths are written absolute."""
@@ -143,17 +182,18 @@ class Request:
         try:
             fields = json.loads(text)
             atlases = tuple(
-                _with_paths(Atlas, atlas, ("image", "labels", "table", "mask")) for atlas in fields["atlases"]
+                _with_paths(Atlas, atlas, ("image", "labels", "table", "mask", "landmarks"))
+                for atlas in fields["atlases"]
             )
             enums = {
                 "quality": Quality(fields.get("quality", Quality.NORMAL)),
                 "similarity": Similarity(fields.get("similarity", Similarity.AUTO)),
                 "device": Device(fields.get("device", Device.AUTO)),
                 "refinement": Refinement(fields.get("refinement", Refinement.AUTO)),
+                "landmark_use": LandmarkUse(fields.get("landmark_use", LandmarkUse.CONSTRAIN)),
+                "corrected": tuple(int(value) for value in fields.get("corrected", ())),
             }
-            request = _with_paths(
-                cls, {**fields, **enums, "atlases": atlases}, ("target", "output", "target_mask", "model")
-            )
+            request = _with_paths(cls, {**fields, **enums, "atlases": atlases}, _PATHS)
         except (ValueError, KeyError, TypeError) as problem:
             raise JobError(
                 Code.REQUEST_INVALID, f"The request cannot be read: {problem}.", "Check its keys and values."

@@ -47,7 +47,7 @@ def check(
     mean_error, high_error = float(errors.mean()), float(np.percentile(errors, 99.9))
     progress.done(0.8)
     name, better = transform.similarity.value, transform.after > transform.before
-    measures = (
+    measures: tuple[Measure, ...] = (
         Measure("folding_percent", "folding", folds.folding_percent, "%", _grade(folds.folding_percent, 0.0, 0.1)),
         Measure("jacobian_min", "smallest Jacobian", folds.minimum, "", _grade(-folds.minimum, -0.05, 0.0)),
         Measure("jacobian_max", "largest Jacobian", folds.maximum, ""),
@@ -57,6 +57,8 @@ def check(
         Measure("similarity_before", f"{name} before", transform.before),
         Measure("similarity_after", f"{name} after", transform.after, "", Status.GOOD if better else Status.BAD),
     )
+    if inputs.landmarks is not None:
+        measures += inputs.landmarks.measures(transform.affine, field, grid)
     if folds.folding_percent > 0:
         progress.caution("folding", f"The field folds in {folds.folding_percent:.2g} % of the body's voxels.")
     _look_for_lost_labels(inputs.labels, propagated.labels, field_inverse, grid, progress)

@@ -26,6 +26,7 @@ from ..volumes import (
     resample_volume_to,
     scaled_intensities,
 )
+from .landmarks import LandmarkPairs, read_landmarks
 from .progress import Progress
 
 _LEAST_INSIDE = 0.5
@@ -41,6 +42,7 @@ class Inputs:
         labels: the atlas's labels, on the atlas's grid.
         body: the target's foreground, (k, j, i).
         target_grid, atlas_grid: the grids in the axis order of the files, which is the result's.
+        landmarks: points in both, or None.
     """
 
     target: Volume
@@ -49,6 +51,7 @@ class Inputs:
     body: NDArray[np.bool_]
     target_grid: Grid
     atlas_grid: Grid
+    landmarks: LandmarkPairs | None = None
 
 
 def prepare(request: Request, progress: Progress) -> tuple[Inputs, Scan, Scan]:
@@ -68,7 +71,8 @@ def prepare(request: Request, progress: Progress) -> tuple[Inputs, Scan, Scan]:
     target = _ordered(target_file)
     progress.done(0.8)
     target_scan, found = _scan(target, request.target_mask)
-    inputs = Inputs(target, atlas, labels, found.mask, target_file.grid, atlas_file.grid)
+    landmarks = read_landmarks(request, chosen, target.grid, atlas.grid)
+    inputs = Inputs(target, atlas, labels, found.mask, target_file.grid, atlas_file.grid, landmarks)
     return inputs, target_scan, atlas_scan
 
 

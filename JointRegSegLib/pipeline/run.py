@@ -57,7 +57,9 @@ def run(request: Request, report: Callable[[Event], None], cancelled: Callable[[
             proposal = None
             if model is not None:
                 proposal = model.propose(inputs, alignment.matrix, model.use(request.refinement), progress)
-            transform = register_step(request, target_scan, atlas_scan, alignment, device, progress, proposal)
+            transform = register_step(
+                request, target_scan, atlas_scan, alignment, device, progress, proposal, inputs.landmarks
+            )
             del target_scan, atlas_scan  # two scans' worth of memory that the fields need now
             field = transform.forward(inputs.target.grid)
             field_inverse = transform.backward(inputs.atlas.grid)

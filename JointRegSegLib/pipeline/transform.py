@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,7 @@ from ..registration import (
     search_displacements,
 )
 from ..volumes import Grid, read_affine
+from .landmarks import LandmarkPairs
 from .memory import Budget
 from .placing import slabs
 from .progress import Progress
@@ -100,12 +101,15 @@ def register_step(
     device: torch.device,
     progress: Progress,
     proposal: Proposal | None = None,
+    landmarks: LandmarkPairs | None = None,
 ) -> Transform:
     """The deformable stage, from what a trained method proposed where there is such a thing, and its inverse."""
     preset = PRESETS[request.quality]
     budget = Budget.of(request, target, atlas, device, proposal)
     pair, similarity = _pair(request.similarity, budget, preset.most_voxels, target, atlas, alignment, progress)
     pair = (pair if proposal is None else proposal.guided(pair)).to(device)
+    if landmarks is not None:
+        pair = replace(pair, landmarks=landmarks.on(pair.grid, alignment.matrix))
     if proposal is not None and proposal.use.refinement is Refinement.NONE:
         field = proposal.field_on(pair.grid).to(device)
     else:

@@ -6,6 +6,7 @@ from .choice import choose_similarity
 from .deformable import register
 from .descent import combined_weight
 from .discrete import search_displacements
+from .landmarks import Landmarks
 from .pair import Pair
 from .presets import PRESETS, Preset
 from .scan import Scan
@@ -19,6 +20,7 @@ __all__ = [
     "MARGIN",
     "PRESETS",
     "Alignment",
+    "Landmarks",
     "Pair",
     "Preset",
     "Scan",

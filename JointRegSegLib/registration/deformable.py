@@ -18,6 +18,7 @@ from JointRegSegLib.job import Similarity
 from JointRegSegLib.volumes.grid import Grid
 
 from .descent import descend
+from .landmarks import pinned
 from .overlap import pull_between
 from .pair import Pair
 from .presets import Level, Preset
@@ -48,10 +49,12 @@ def register(
     levels = usable_levels(pair.grid, preset)
     tick = _work_clock(pair.grid, levels, on_step)
     field = start
-    for level in levels:
+    for number, level in enumerate(levels):
         shape = level_shape(pair.grid, level)
         here = pair if shape == shape_of(pair.fixed) else pair.at(shape)
         field = here.fixed.new_zeros(1, 3, *shape) if field is None else resize_field(field, shape)
+        if here.landmarks is not None:
+            field = pinned(field, here.landmarks, wide=number == 0)
 
         def improve(begin: Tensor, images: Pair, level: Level = level) -> Tensor:
             pull = pull_between(images, similarity, preset.windows)
@@ -61,9 +64,10 @@ def register(
         field = improve(field, here)
         if back is not None:
             field = (field + back) / 2
-    return (
-        pair.fixed.new_zeros(1, 3, *pair.grid.shape) if field is None else unfold(resize_field(field, pair.grid.shape))
-    )
+    if field is None:
+        return pair.fixed.new_zeros(1, 3, *pair.grid.shape)
+    field = resize_field(field, pair.grid.shape)
+    return unfold(field if pair.landmarks is None else pinned(field, pair.landmarks, wide=False))
 
 
 def usable_levels(grid: Grid, preset: Preset) -> list[Level]:

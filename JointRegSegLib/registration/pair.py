@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from JointRegSegLib.fields import Shape
 from JointRegSegLib.volumes.grid import Grid
 
+from .landmarks import Landmarks
 from .scan import shrink, shrink_weighted
 
 
@@ -23,6 +24,7 @@ class Pair:
         grid: the working grid.
         fixed_labels, moving_labels: shares of the same structures on both sides, (1, C, D, H, W) uint8 in 1/255,
             background left out; None where the images alone decide.
+        landmarks: points to bring together, or None.
     """
 
     fixed: Tensor
@@ -32,6 +34,7 @@ class Pair:
     grid: Grid
     fixed_labels: Tensor | None = None
     moving_labels: Tensor | None = None
+    landmarks: Landmarks | None = None
 
     def swapped(self) -> Pair:
         """The pair with fixed and moving exchanged."""
@@ -43,21 +46,25 @@ class Pair:
             self.grid,
             self.moving_labels,
             self.fixed_labels,
+            None if self.landmarks is None else self.landmarks.swapped(),
         )
 
     def to(self, device: torch.device) -> Pair:
         """The pair in the memory of a device."""
-        weights = [None if w is None else w.to(device) for w in (self.fixed_weight, self.moving_weight)]
-        labels = [None if side is None else side.to(device) for side in (self.fixed_labels, self.moving_labels)]
-        return Pair(self.fixed.to(device), self.moving.to(device), weights[0], weights[1], self.grid, *labels)
+        tensors = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved = {name: value.to(device) for name, value in tensors.items() if isinstance(value, Tensor)}
+        return replace(self, **moved)
 
     def at(self, shape: Shape) -> Pair:
         """The pair on fewer voxels."""
         fixed, fixed_weight = shrink_weighted(self.fixed, self.fixed_weight, shape)
         moving, moving_weight = shrink_weighted(self.moving, self.moving_weight, shape)
         grid = self.grid.resized((shape[2], shape[1], shape[0]))
-        labels = [None if side is None else _shrunk(side, shape) for side in (self.fixed_labels, self.moving_labels)]
-        return Pair(fixed, moving, fixed_weight, moving_weight, grid, *labels)
+        fixed_labels, moving_labels = (
+            None if side is None else _shrunk(side, shape) for side in (self.fixed_labels, self.moving_labels)
+        )
+        landmarks = None if self.landmarks is None else self.landmarks.at(shape)
+        return Pair(fixed, moving, fixed_weight, moving_weight, grid, fixed_labels, moving_labels, landmarks)
 
 
 def _shrunk(labels: Tensor, shape: Shape) -> Tensor:

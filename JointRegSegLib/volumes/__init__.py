@@ -4,6 +4,7 @@ from .foreground import Foreground, find_foreground, scaled_intensities
 from .grid import Grid
 from .labels import Label, LabelTable
 from .orientation import canonical, reorient
+from .points import Points, paired, read_points
 from .reading import read_label_map, read_mask, read_volume
 from .resampling import resample_labels_to, resample_volume_to, to_sitk
 from .tables import read_label_table, write_label_table
@@ -17,15 +18,18 @@ __all__ = [
     "Label",
     "LabelMap",
     "LabelTable",
+    "Points",
     "Volume",
     "canonical",
     "find_foreground",
+    "paired",
     "present_values",
     "read_affine",
     "read_field",
     "read_label_map",
     "read_label_table",
     "read_mask",
+    "read_points",
     "read_volume",
     "reorient",
     "resample_labels_to",
