@@ -74,6 +74,14 @@ class QualityTable:
                 return measure.value
         raise KeyError(key)
 
+    @property
+    def overall(self) -> Status:
+        """The worst status among the measures; a caution counts as LOOK."""
+        found = {measure.status for measure in self.measures}
+        if Status.BAD in found:
+            return Status.BAD
+        return Status.LOOK if Status.LOOK in found or self.cautions else Status.GOOD
+
     def rows(self) -> list[tuple[str, str, str, str, str]]:
         """The table as (group, name, value, unit, status) text rows, for CSV files, tables and shells."""
         found = [("registration", m.name, f"{m.value:.6g}", m.unit, m.status.value) for m in self.measures]

@@ -22,28 +22,18 @@ def status_word(status: Status) -> str:
     return words.get(status, "")
 
 
-def overall(table: QualityTable) -> Status:
-    """The worst status among the measures; a caution counts as LOOK."""
-    found = {measure.status for measure in table.measures}
-    if Status.BAD in found:
-        return Status.BAD
-    if Status.LOOK in found or table.cautions:
-        return Status.LOOK
-    return Status.GOOD
-
-
 def headline(table: QualityTable) -> str:
     """The result in one sentence."""
     return {
         Status.GOOD: _("The result looks good."),
         Status.LOOK: _("Please look at the result before you use it."),
         Status.BAD: _("The result is probably wrong."),
-    }[overall(table)]
+    }[table.overall]
 
 
 def to_html(table: QualityTable, notes: list[str]) -> str:
     """The summary as rich text for a label: headline, measures with marks, cautions and notes."""
-    lines = [f"<p>{_mark(overall(table))} <b>{html.escape(headline(table))}</b></p><table cellspacing='2'>"]
+    lines = [f"<p>{_mark(table.overall)} <b>{html.escape(headline(table))}</b></p><table cellspacing='2'>"]
     for measure in table.measures:
         value = f"{measure.value:.3g} {measure.unit}".strip()
         cells = (_mark(measure.status), html.escape(measure.name), html.escape(value), status_word(measure.status))

@@ -49,8 +49,13 @@ class Plane:
 
     def aspect(self, grid: Grid) -> float:
         """Height of a pixel over its width."""
-        across, down = ((0, 1), (0, 2), (1, 2))[self.axis]
+        across, down = self.components()
         return grid.spacing[down] / grid.spacing[across]
+
+    def extent(self, grid: Grid) -> tuple[float, float]:
+        """Width and height of the slice in mm."""
+        across, down = self.components()
+        return grid.size[across] * grid.spacing[across], grid.size[down] * grid.spacing[down]
 
     def components(self) -> tuple[int, int]:
         """The index axes (0 = i, 1 = j, 2 = k) that run across and down the slice."""
@@ -63,22 +68,26 @@ class Scene:
 
     Attributes:
         grid: of all arrays.
-        target, atlas_before, atlas_after: intensities scaled to 0..1; the atlas as it was placed, and warped.
-        labels: label values.
+        target: intensities scaled to 0..1; the warped atlas's where the target scan is not at hand.
+        atlas_before, atlas_after: likewise, the atlas as it was placed (or None), and warped.
+        labels_before, labels: label values of the atlas as it was placed (or None), and found.
         table: their names and colours.
         jacobian: determinant of the target-to-atlas mapping.
         positions: (3, k, j, i): index coordinates i, j, k that the deformable part maps each voxel to, in mm from
             the grid's corner; the affine is taken out.
+        confidence: how sure the labels are, 0 to 1, or None.
     """
 
     grid: Grid
     target: NDArray[Any]
-    atlas_before: NDArray[Any]
+    atlas_before: NDArray[Any] | None
     atlas_after: NDArray[Any]
+    labels_before: NDArray[Any] | None
     labels: NDArray[Any]
     table: LabelTable
     jacobian: NDArray[Any]
     positions: NDArray[Any]
+    confidence: NDArray[Any] | None = None
 
     def planes(self) -> tuple[Plane, Plane, Plane]:
         """The axial, coronal and sagittal slice that show the most structures, and of those the most of them."""
@@ -89,34 +98,59 @@ class Scene:
         )
 
 
-def load_scene(run: Result, atlas: Path, target: Path) -> Scene:
-    """Read what the picture needs; a `JobError` where a file is missing or unreadable."""
-    fixed = read_volume(target)
+def load_scene(run: Result, target: Path | None, atlas: Path | None = None, atlas_labels: Path | None = None) -> Scene:
+    """Read what pictures need.
+
+    Args:
+        run: the finished run.
+        target, atlas, atlas_labels: files that it was made from, as far as they are at hand.
+
+    Raises:
+        JobError: a file is missing or unreadable.
+    """
+    warped = read_volume(run.path(result.WARPED_ATLAS))
+    fixed = warped if target is None else read_volume(target)
     grid = fixed.grid
-    labels = canonical(resample_labels_to(read_label_map(run.path(result.SEGMENTATION), None), grid))
-    before = resample_volume_to(read_volume(atlas), grid)
+    found = read_label_map(run.path(result.SEGMENTATION), None)
+    labels = canonical(resample_labels_to(found, grid))
     vectors, _ = read_field(run.path(result.FIELD))
     affine = read_affine(run.path(result.AFFINE))
+    table = found.table
+    before = None
+    if atlas_labels is not None:
+        placed = read_label_map(atlas_labels, None)
+        table = table.completed(placed.table.values())
+        before = canonical(resample_labels_to(placed, grid)).array
+    sure = run.path(result.CONFIDENCE)
     return Scene(
         grid=labels.grid,
         target=_scaled(canonical(fixed).array),
-        atlas_before=_scaled(canonical(before).array),
-        atlas_after=_scaled(canonical(read_volume(run.path(result.WARPED_ATLAS))).array),
+        atlas_before=None if atlas is None else _scaled(canonical(resample_volume_to(read_volume(atlas), grid)).array),
+        atlas_after=_scaled(canonical(warped).array),
+        labels_before=before,
         labels=labels.array,
-        table=labels.table,
+        table=table,
         jacobian=canonical(read_volume(run.path(result.JACOBIAN))).array,
         positions=_positions(vectors, grid, affine),
+        confidence=canonical(read_volume(sure)).array if sure.is_file() else None,
     )
 
 
 def _positions(vectors: NDArray[Any], grid: Grid, affine: NDArray[np.float64]) -> NDArray[Any]:
-    k, j, i = np.meshgrid(*(np.arange(n) for n in grid.shape), indexing="ij")
-    mapped = grid.to_lps(np.stack([i, j, k], axis=-1)) + vectors
-    placed = (mapped - affine[:3, 3]) @ np.linalg.inv(affine[:3, :3]).T
-    parts = [canonical(Volume(placed[..., axis], grid)) for axis in range(3)]
+    """`Scene.positions`: linear in a voxel's indices and in its displacement, so each has its matrix."""
+    parts = [canonical(Volume(vectors[..., axis], grid)) for axis in range(3)]
     turned = parts[0].grid
-    indices = turned.to_index(np.stack([part.array for part in parts], axis=-1))
-    return np.moveaxis(indices * turned.spacing, -1, 0)
+    to_index = np.linalg.inv(turned.matrix[:3, :3])
+    back = to_index @ np.linalg.inv(affine[:3, :3])
+    along = back @ turned.matrix[:3, :3]
+    start = back @ (np.asarray(turned.origin) - affine[:3, 3]) - to_index @ np.asarray(turned.origin)
+    i, j, k = (np.arange(n, dtype=np.float32) for n in turned.size)
+    found = np.empty((3, *turned.shape), np.float32)
+    for axis, mm in enumerate(turned.spacing):
+        row, pull = (along[axis] * mm).astype(np.float32), (back[axis] * mm).astype(np.float32)
+        straight = (row[2] * k[:, None, None] + row[1] * j[:, None] + row[0] * i) + np.float32(start[axis] * mm)
+        found[axis] = straight + sum(weight * part.array for weight, part in zip(pull, parts, strict=True))
+    return found
 
 
 def _scaled(array: NDArray[Any]) -> NDArray[Any]:

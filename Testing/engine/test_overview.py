@@ -51,7 +51,8 @@ def affine_run(tmp_path: Path) -> tuple[Result, Path, Path]:
 
 
 def test_an_affine_alone_bends_no_grid_line(affine_run: tuple[Result, Path, Path]) -> None:
-    scene = load_scene(*affine_run)
+    run, atlas, target = affine_run
+    scene = load_scene(run, target, atlas)
     k, j, i = np.meshgrid(*(np.arange(n) for n in scene.grid.shape), indexing="ij")
     straight = np.stack([axis * spacing for axis, spacing in zip((i, j, k), scene.grid.spacing, strict=True)])
     np.testing.assert_allclose(scene.positions, straight, atol=1e-3)
@@ -78,7 +79,8 @@ def test_pixels_keep_their_proportions() -> None:
 
 
 def test_planes_pass_through_the_labels(affine_run: tuple[Result, Path, Path]) -> None:
-    scene = load_scene(*affine_run)
+    run, atlas, target = affine_run
+    scene = load_scene(run, target, atlas)
     for plane in scene.planes():
         assert len(np.unique(plane.cut(scene.labels))) > 4
 

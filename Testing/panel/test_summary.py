@@ -37,11 +37,11 @@ def table(*statuses: Status, cautions: tuple[Caution, ...] = ()) -> QualityTable
     ],
 )
 def test_the_worst_measure_decides(statuses: tuple[Status, ...], expected: Status) -> None:
-    assert summary.overall(table(*statuses)) is expected
+    assert table(*statuses).overall is expected
 
 
 def test_a_caution_asks_for_a_look() -> None:
-    assert summary.overall(table(Status.GOOD, cautions=(Caution("x", "Beware."),))) is Status.LOOK
+    assert table(Status.GOOD, cautions=(Caution("x", "Beware."),)).overall is Status.LOOK
 
 
 def test_marks_are_colors_and_words() -> None:

@@ -1,0 +1,110 @@
+"""The report of a cohort: one page with a row for each case, and the volumes as a table for statistics."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..job import QualityTable, Result
+from ..job.folders import write_whole
+from .outliers import FEWEST, THRESHOLD, Reason, outliers
+from .page import as_data, render
+from .run_page import PAGE as RUN_PAGE
+from .run_page import THUMBNAIL
+
+PAGE, VOLUMES = "cohort.html", "volumes.csv"
+_TEMPLATE = "cohort.html"
+_FIGURES = (("folding_percent", "folding, %"), ("similarity_after", "similarity"), ("sdlogj", "SDlogJ"))
+_REASONS_SHOWN = 6
+
+
+@dataclass(frozen=True)
+class Case:
+    """One case: its id, in one word how it stands, words for people, and its result where it is done."""
+
+    id: str
+    state: str
+    message: str = ""
+    result: Result | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the page; `figures` are numbers to sort by and their texts, `rank` says which come first."""
+
+    id: str
+    state: str
+    words: list[str]
+    more: int
+    link: str
+    thumbnail: str
+    figures: list[tuple[float, str]]
+    rank: tuple[float, ...]
+
+
+def write_cohort(folder: Path, cases: Sequence[Case]) -> Path:
+    """Write `cohort.html` and `volumes.csv` into the cohort's folder, which holds the results; return the page's path.
+
+    Raises:
+        JobError: EXTRA_MISSING, OUTPUT_UNWRITABLE or DISK_FULL.
+    """
+    tables = {case.id: case.result.quality for case in cases if case.result is not None}
+    write_whole(folder / VOLUMES, volumes_csv(tables))
+    write_whole(folder / PAGE, page(folder, cases, tables))
+    return folder / PAGE
+
+
+def page(folder: Path, cases: Sequence[Case], tables: dict[str, QualityTable]) -> str:
+    """The page as HTML text: failed cases first, then outliers, then the others by id."""
+    reasons = outliers(tables)
+    rows = [_row(folder, case, tables.get(case.id), reasons.get(case.id, [])) for case in cases]
+    states = [case.state for case in cases]
+    return render(
+        _TEMPLATE,
+        rows=sorted(rows, key=lambda row: (row.rank, row.id)),
+        heads=[head for _, head in _FIGURES],
+        counts=[(states.count(state), state) for state in dict.fromkeys(states)],
+        outliers=len(reasons),
+        threshold=THRESHOLD,
+        compared=len(tables) >= FEWEST,
+        fewest=FEWEST,
+        volumes=VOLUMES,
+    )
+
+
+def volumes_csv(tables: dict[str, QualityTable]) -> str:
+    """A line for each case, a column for each structure, in ml; empty where a case lacks the structure."""
+    structures = {volume.value: volume.name for table in tables.values() for volume in table.labels}
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("id", *(f"{value} {name}" for value, name in structures.items())))
+    for case, table in tables.items():
+        volumes = {volume.value: f"{volume.volume_ml:.6g}" for volume in table.labels}
+        writer.writerow((case, *(volumes.get(value, "") for value in structures)))
+    return text.getvalue()
+
+
+def _row(folder: Path, case: Case, table: QualityTable | None, reasons: list[Reason]) -> Row:
+    figures, link, small = [(math.nan, "")] * len(_FIGURES), "", ""
+    if case.result is not None and table is not None:
+        values = {measure.key: measure.value for measure in table.measures}
+        figures = [(values.get(key, math.nan), f"{values[key]:.3g}" if key in values else "") for key, _ in _FIGURES]
+        if case.result.path(RUN_PAGE).is_file():
+            link = case.result.path(RUN_PAGE).relative_to(folder).as_posix()
+        if case.result.path(THUMBNAIL).is_file():
+            small = as_data(case.result.path(THUMBNAIL).read_bytes())
+    words = [reason.words for reason in reasons[:_REASONS_SHOWN]] + ([case.message] if case.message else [])
+    return Row(
+        id=case.id,
+        state="outlier" if reasons else case.state,
+        words=words,
+        more=max(len(reasons) - _REASONS_SHOWN, 0),
+        link=link,
+        thumbnail=small,
+        figures=figures,
+        rank=(table is not None, not reasons, -max((abs(reason.z) for reason in reasons), default=0.0)),
+    )
