@@ -26,10 +26,15 @@ METHODS: Mapping[str, str] = {
     "(Xu & Niethammer, MICCAI 2019)",
     "jrss": "JRSS: registration and segmentation teach each other through screened pseudo-labels of a mean teacher "
     "(Shi et al., BSPC 2023)",
+    "mmln": "MMLN: a pyramid of velocity fields learns from images alone; it does not segment, the atlas's labels are "
+    "carried over (Zheng et al., Neurocomputing 2022)",
     "pgcnet": "PGCNet: one network registers and segments a pair from coarse to fine, each task seeing the other "
     "(Tan et al., MICCAI 2023)",
 }
 """Name -> what it is."""
+
+WITHOUT_LABELS = frozenset({"mmln"})
+"""Those that learn from images alone."""
 
 PRESET = "preset"
 """The preset with the paper's settings, which each method has."""
@@ -86,14 +91,14 @@ def build(method: str, config: AnySettings | Mapping[str, Any], classes: int) ->
 
 
 def strategy(method: str, settings: AnySettings, model: JointModel, dataset: Dataset) -> Strategy:
-    """The training procedure of a model that `build` gave; `JobError` DATA_INVALID without pairs or labels."""
-    scans = len(dataset.labelled) + len(dataset.unlabelled)
-    if scans < 2 or not dataset.labelled:
+    """The training procedure of a model that `build` gave; `JobError` DATA_INVALID without pairs or the labels."""
+    scans, labelled = len(dataset.labelled) + len(dataset.unlabelled), len(dataset.labelled)
+    needs_labels = _checked(method) not in WITHOUT_LABELS
+    if scans < 2 or (needs_labels and not labelled):
         raise JobError(
             Code.DATA_INVALID,
-            f"{METHODS[_checked(method)].partition(':')[0]} cannot train on {scans} scans of which "
-            f"{len(dataset.labelled)} are labelled.",
-            "Give at least two training scans, one of them labelled.",
+            f"{METHODS[method].partition(':')[0]} cannot train on {scans} scans of which {labelled} are labelled.",
+            f"Give at least two training scans{', one of them labelled' if needs_labels else ''}.",
         )
     return _room(method).strategy(settings, model, dataset)
 
