@@ -79,9 +79,10 @@ class Record:
         arm: what was measured.
         dice, hd95: source of labels -> structure -> 0 to 1, or mm (NaN where either side lacks it). Sources are
             "registration", the atlas's labels carried over; "segmentation", the network's own; "fused", both pooled.
-        figures: of the deformation inside the target's body, the affine's share taken out: "folding" (% of
-            determinants of 0 or less), "std(Jac)", "SDlogJ", "TC" (volume of carried labels by the atlas's); "NCC" of
-            target and warped atlas; "seconds" of all but reading and the affine, which all arms share.
+        figures: of the deformation inside the target's body, the affine's share taken out: "folding" and "negative" (%
+            of determinants of 0 or less, and of less than 0), "std(Jac)", "SDlogJ", "TC" (volume of carried labels by
+            the atlas's); "NCC" of target and warped atlas; "seconds" of all but reading and the affine, which all arms
+            share, after a warm-up.
     """
 
     atlas: str
@@ -104,7 +105,8 @@ class Record:
 def evaluate(asked: Study, report: Callable[[Event], None]) -> list[Record]:
     """Register every atlas to every target by each arm, measure, and write a line of JSON for each.
 
-    Where `output` holds the records of the same study, those are kept and the others added.
+    Where `output` holds the records of the same study, those are kept and the others added. What the first pair of a
+    call needs longer than the others is in no record: its first arm is done once before time is taken.
 
     Raises `JobError`: OUTPUT_EXISTS for the records of another study, DATA_INVALID without atlases or targets, and
     what reading, the model and the pipeline raise.
@@ -121,7 +123,7 @@ def evaluate(asked: Study, report: Callable[[Event], None]) -> list[Record]:
     arms = tuple(arm for arm in asked.arms if arm is not Arm.JOINT or model.segments)
     pairs = [(atlas, target) for atlas in atlases for target in targets]
     measured = {(record.atlas, record.target, record.arm) for record in records}
-    eta = Eta()
+    eta, cold = Eta(), True
     with (asked.output / RECORDS).open("a", encoding="utf-8") as file, torch.inference_mode():
         for number, (atlas, target) in enumerate(pairs):
             missing = tuple(arm for arm in arms if (atlas.id, target.id, arm.value) not in measured)
@@ -130,10 +132,11 @@ def evaluate(asked: Study, report: Callable[[Event], None]) -> list[Record]:
             fraction = number / len(pairs)
             words = f"pair {number + 1} of {len(pairs)}"
             report(Event(Kind.PROGRESS, words, "evaluate", fraction, eta.update(fraction)))
-            for record in _pair(asked, model, missing, atlas, target, device):
+            for record in _pair(asked, model, missing, atlas, target, device, cold):
                 file.write(record.to_json() + "\n")
                 file.flush()
                 records.append(record)
+            cold = False
     report(Event(Kind.PROGRESS, f"{len(pairs)} pairs", "evaluate", 1.0, 0.0))
     return records
 
@@ -196,8 +199,15 @@ def _kept(path: Path) -> list[Record]:
 
 
 def _pair(
-    asked: Study, model: TrainedModel, arms: tuple[Arm, ...], atlas: Subject, target: Subject, device: torch.device
+    asked: Study,
+    model: TrainedModel,
+    arms: tuple[Arm, ...],
+    atlas: Subject,
+    target: Subject,
+    device: torch.device,
+    cold: bool,
 ) -> Iterator[Record]:
+    """A record of each arm; where `cold`, what is timed is done once before."""
     assert atlas.label is not None
     assert target.label is not None
     request = Request(
@@ -218,15 +228,24 @@ def _pair(
             truth = resample_labels_to(truth, inputs.target.grid)
     with quiet.step("align", ""):
         alignment = align_step(request, target_scan, atlas_scan, quiet)
-    begun = time.perf_counter()
-    with quiet.step("register", ""):
-        proposal = model.propose(inputs, alignment.matrix, _measured(Arm.METHOD, model), quiet)
-    proposing = time.perf_counter() - begun
-    for arm in arms:
+
+    def proposed() -> Proposal:
+        with quiet.step("register", ""):
+            return model.propose(inputs, alignment.matrix, _measured(Arm.METHOD, model), quiet)
+
+    def deformed(arm: Arm, proposal: Proposal) -> _Deformed:
         own = None if arm is Arm.OPTIMISATION else replace(proposal, use=_measured(arm, model))
-        deformed = _deformed(request, inputs, target_scan, atlas_scan, alignment, own, device, quiet)
-        names = {label.value: label.name for label in model.structures}
-        yield _record(atlas.id, target.id, arm, deformed, inputs, alignment, truth, names, proposing)
+        return _deformed(request, inputs, target_scan, atlas_scan, alignment, own, device, quiet)
+
+    if cold:
+        deformed(arms[0], proposed())
+    begun = time.perf_counter()
+    proposal = proposed()
+    proposing = time.perf_counter() - begun
+    names = {label.value: label.name for label in model.structures}
+    for arm in arms:
+        found = deformed(arm, proposal)
+        yield _record(atlas.id, target.id, arm, found, inputs, alignment, truth, names, proposing)
 
 
 def _measured(arm: Arm, model: TrainedModel) -> Use:
@@ -294,6 +313,7 @@ def _record(
     voxels = affine * inputs.target.grid.voxel_ml / inputs.atlas.grid.voxel_ml
     figures = {
         "folding": folds.folding_percent,
+        "negative": folds.negative_percent,
         "std(Jac)": folds.std,
         "SDlogJ": folds.sd_log,
         "TC": voxels * metrics.topology_change(found.labels["registration"], inputs.labels.array),

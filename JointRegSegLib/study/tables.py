@@ -61,7 +61,8 @@ def cells(records: Iterable[Record]) -> list[Cell]:
                     values = [score[structure] for score in scores if structure in score]
                     found.append(_cell(arm, name, structure, values))
         for figure in dict.fromkeys(name for record in own for name in record.figures):
-            found.append(_cell(arm, figure, "", [record.figures[figure] for record in own]))
+            # Records that an earlier version wrote may lack one.
+            found.append(_cell(arm, figure, "", [r.figures[figure] for r in own if figure in r.figures]))
     return found
 
 
