@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 import slicer
 from slicer.i18n import tr as _
 
-from ..job import Code, Device, JobError, Quality, Similarity
-from ..job.request import START_AS_PLACED, START_AUTO
+from ..job import Code, Device, JobError, Quality, Refinement, Similarity
+from ..job.request import OPTIMISATION, START_AS_PLACED, START_AUTO
+from ..library.models import Installed
 
 START_WORDS = (START_AUTO, START_AS_PLACED)
 
@@ -19,7 +20,11 @@ Choice = TypeVar("Choice", bound=Enum)
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a run is made of. Nodes are MRML nodes or None; `start` is "auto", "as-placed" or a transform node."""
+    """What a run is made of. Nodes are MRML nodes or None; `start` is "auto", "as-placed" or a transform node.
+
+    Attributes:
+        model: the installed model that registers, or None for the optimization.
+    """
 
     atlas: Any = None
     labels: Any = None
@@ -31,10 +36,12 @@ class Inputs:
     device: Device = Device.AUTO
     start: Any = START_AUTO
     seed: int = 0
+    model: Installed | None = None
+    refinement: Refinement = Refinement.AUTO
 
     @classmethod
-    def from_parameters(cls, parameters: Any) -> Inputs:
-        """The choices that a parameter node holds."""
+    def from_parameters(cls, parameters: Any, model: Installed | None = None) -> Inputs:
+        """The choices that a parameter node holds, with the model that it names."""
         from_transform = parameters.start.name == "TRANSFORM"
         return cls(
             atlas=parameters.atlasVolume,
@@ -47,7 +54,14 @@ class Inputs:
             device=Device(parameters.device.value),
             start=parameters.startTransform if from_transform else parameters.start.value,
             seed=parameters.seed,
+            model=model,
+            refinement=Refinement(parameters.refinement.value),
         )
+
+    @property
+    def method(self) -> str:
+        """As `Request.method`."""
+        return OPTIMISATION if self.model is None or self.model.card is None else self.model.card.method
 
     def arguments(self) -> dict[str, Any]:
         """These, under the names of `scene.request_from_nodes`."""
@@ -62,6 +76,9 @@ class Inputs:
             "similarity": self.similarity,
             "device": self.device,
             "seed": self.seed,
+            "method": self.method,
+            "model": self.model.path if self.model is not None else None,
+            "refinement": self.refinement,
         }
 
     def problem(self) -> str:

@@ -14,7 +14,7 @@ from slicer import (
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
-from ..job import Device, Quality, Similarity
+from ..job import Device, Quality, Refinement, Similarity
 from ..job.request import START_AS_PLACED, START_AUTO
 
 
@@ -45,6 +45,23 @@ class SimilarityChoice(Enum):
             "MSE": _("Mean squares (same intensities)"),
             "MI": _("Mutual information (different contrast)"),
             "MIND": _("MIND descriptor (different contrast)"),
+        }[self.name]
+
+
+class RefinementChoice(Enum):
+    """`Refinement`, with words for the panel."""
+
+    AUTO = Refinement.AUTO.value
+    NONE = Refinement.NONE.value
+    IMAGES = Refinement.IMAGES.value
+    JOINT = Refinement.JOINT.value
+
+    def label(self) -> str:
+        return {
+            "AUTO": _("Automatic (as its validation allows)"),
+            "NONE": _("None (the model alone)"),
+            "IMAGES": _("By the scans"),
+            "JOINT": _("By the scans and its segmentation"),
         }[self.name]
 
 
@@ -88,12 +105,17 @@ LabelsNode = Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, None]  # 
 class Parameters:
     """The choices of the panel.
 
-    The names are those of the `SlicerParameterName` properties in JointRegSeg.ui and part of saved scenes: keep them.
+    The names are part of saved scenes, and most are `SlicerParameterName` properties in JointRegSeg.ui: keep them.
+
+    Attributes:
+        model: name of the installed model that registers; empty for the optimization.
     """
 
     atlasVolume: vtkMRMLScalarVolumeNode
     atlasLabels: LabelsNode
     targetVolume: vtkMRMLScalarVolumeNode
+    model: str = ""
+    refinement: RefinementChoice = RefinementChoice.AUTO
     quality: QualityChoice = QualityChoice.NORMAL
     similarity: SimilarityChoice = SimilarityChoice.AUTO
     device: DeviceChoice = DeviceChoice.AUTO

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
+import time
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
@@ -74,6 +75,8 @@ class RunSession:
         error: the `JobError` of a failed run, else None.
         event: the newest progress event, or None.
         target_id: ID of the target node; it may be gone.
+        kind: the model's name, or else the method, and the quality: what the time of a run depends on most.
+        seconds: how long the run took, once finished.
         notes: sentences on how the inputs were read from the scene, and the worker's cautions.
     """
 
@@ -91,6 +94,9 @@ class RunSession:
         self.error: JobError | None = None
         self.event: Event | None = None
         self.notes: list[str] = []
+        self.kind = (inputs.model.name if inputs.model is not None else inputs.method, inputs.quality.value)
+        self.seconds = 0.0
+        self._began = 0.0
         self._inputs: Inputs | None = inputs
         self._start_job = start_job
         self._on_change = on_change or _nothing
@@ -153,6 +159,7 @@ class RunSession:
         if self._inputs is None:
             raise RuntimeError("A session runs once; make a new one.")
         inputs, self._inputs = self._inputs, None
+        self._began = time.monotonic()
         self._enter(State.RUNNING)
         try:
             self._folder = Path(slicer.util.tempDirectory("JointRegSeg"))
@@ -198,6 +205,7 @@ class RunSession:
             slicer.mrmlScene, result, target_id=self.target_id, atlas_id=self._atlas_id, grids=self._grids
         )
         self.result = result
+        self.seconds = time.monotonic() - self._began
         if not self._keep_files:
             self._remove_files()
         self._end(State.FINISHED)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import importlib
 import logging
-import threading
 from collections.abc import Callable
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
-from ..job import Code
+from ..job import Code, JobError
 from ..service.client import TorchDevice, TorchState
+from .background import Background
 
-POLL_MILLISECONDS = 200
 REQUIREMENT = ">=2.2"
 
 
@@ -33,11 +31,7 @@ class TorchSetup:
         self.state: TorchState | None = None
         self._on_change = on_change
         self._find = find
-        self._found: list[TorchState] = []
-        self._thread: threading.Thread | None = None
-        self._timer = qt.QTimer()
-        self._timer.setInterval(POLL_MILLISECONDS)
-        self._timer.timeout.connect(self._poll)
+        self._background = Background()
 
     @property
     def is_missing(self) -> bool:
@@ -47,15 +41,11 @@ class TorchSetup:
     def look(self) -> None:
         """Find out in the background."""
         self.state = None
-        self._found = []
-        self._thread = threading.Thread(target=self._ask, args=(self._found,), daemon=True)
-        self._thread.start()
-        self._timer.start()
+        self._background.start(self._find, self._look_at)
 
     def close(self) -> None:
         """Tell nobody any more."""
-        self._timer.stop()
-        self._on_change = lambda: None
+        self._background.close()
 
     def describe(self) -> str:
         """What was found, for the line above the Run button."""
@@ -105,16 +95,9 @@ class TorchSetup:
                     _("The PyTorch extension could not be installed. Try the Extensions Manager, or check the network.")
                 )
 
-    def _ask(self, found: list[TorchState]) -> None:
-        found.append(self._find())
-
-    def _poll(self) -> None:
-        if self._found:
-            self._timer.stop()
-            self.state = self._found[0]
-            self._on_change()
-        elif self._thread is None or not self._thread.is_alive():
-            self._timer.stop()
+    def _look_at(self, found: TorchState | None, error: JobError | None) -> None:
+        self.state = found if found is not None else TorchState(error=error)
+        self._on_change()
 
 
 def _describe_device(device: TorchDevice) -> str:

@@ -12,6 +12,8 @@ from slicer.util import VTKObservationMixin
 
 from ..service.client import probe
 from .inputs import Inputs
+from .method_section import MethodSection
+from .remembered import remember_run
 from .result_section import ResultSection
 from .run_session import RunSession, State
 from .setup import TorchSetup
@@ -38,6 +40,7 @@ class Panel(VTKObservationMixin):
         self.ui = slicer.util.childWidgetVariables(root)
         self.session: RunSession | None = None
         self.setup = TorchSetup(self._update, probe)
+        self.method_section = MethodSection(self.ui, self._update, lambda: None)
         self.result_section = ResultSection(self.ui, self.setup.describe)
         self._logic = logic
         self._parameters: Any = None
@@ -50,12 +53,16 @@ class Panel(VTKObservationMixin):
 
     def enter(self) -> None:
         """The user opened the module: show what the scene's parameter node holds."""
+        self.method_section.look()
         if self._parameters is None:
             self._watch(self._logic.getParameterNode())
+        else:
+            self._update()
 
     def close(self) -> None:
         """The module goes away: cancel the run, and watch nothing any more."""
         self.setup.close()
+        self.method_section.close()
         if self.session is not None:
             self.session.close()
         self._watch(None)
@@ -76,6 +83,7 @@ class Panel(VTKObservationMixin):
             self._parameters.disconnectGui(self._gui_tag)
             self.removeObserver(self._parameters, vtk.vtkCommand.ModifiedEvent, self._update)
         self._parameters = parameters
+        self.method_section.watch(parameters)
         if parameters is not None:
             self._gui_tag = parameters.connectGui(self.ui)
             self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self._update)
@@ -100,7 +108,7 @@ class Panel(VTKObservationMixin):
         if self.session is not None:
             self.session.close()
         self.result_section.clear()
-        self.session = self._logic.newRun(Inputs.from_parameters(self._parameters), self._on_run_change)
+        self.session = self._logic.newRun(self._inputs(), self._on_run_change)
         self.session.start()
 
     def _on_cancel(self, checked: bool = False) -> None:
@@ -119,6 +127,9 @@ class Panel(VTKObservationMixin):
         self._shown_state = session.state
         if session.state in (State.FINISHED, State.FAILED):
             self.result_section.show(session)
+        if session.state is State.FINISHED:
+            remember_run(*session.kind, session.seconds)
+            self._update()
         if session.state is State.FAILED and session.error is not None:
             slicer.util.errorDisplay(f"{session.error.message}\n\n{session.error.advice}".strip())
 
@@ -128,12 +139,16 @@ class Panel(VTKObservationMixin):
             return _("There is no scene.")
         if self.session is not None and self.session.is_active:
             return _("A run is going on.")
-        problem = Inputs.from_parameters(self._parameters).problem()
+        problem = self._inputs().problem() or self.method_section.problem()
         return problem or (self.setup.describe() if self.setup.is_missing else "")
+
+    def _inputs(self) -> Inputs:
+        return Inputs.from_parameters(self._parameters, self.method_section.model)
 
     def _update(self, caller: Any = None, event: Any = None) -> None:
         """Make the panel show what is true now."""
         ui = self.ui
+        self.method_section.update()
         state = self.session.state if self.session is not None else State.IDLE
         reason = self._why_not()
         ui.runButton.enabled = not reason

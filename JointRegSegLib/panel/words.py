@@ -31,6 +31,14 @@ def time_left(seconds: float | None) -> str:
     return _("about {minutes} min left").format(minutes=round(seconds / 60))
 
 
+def duration(seconds: float) -> str:
+    """A time that passed: "40 s", "3 min 20 s"."""
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes:
+        return _("{minutes} min {seconds} s").format(minutes=minutes, seconds=rest)
+    return _("{seconds} s").format(seconds=rest)
+
+
 def progress_line(event: Event) -> str:
     """One line about where the run is: step, percent and time left."""
     line = stage_name(event.stage) or event.message

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import vtk
 
-from ..job import Atlas, Code, Device, JobError, Quality, Request, Similarity
-from ..job.request import START_AUTO
+from ..job import Atlas, Code, Device, JobError, Quality, Refinement, Request, Similarity
+from ..job.request import OPTIMISATION, START_AUTO
 from ..volumes import Grid, LabelMap, present_values, read_label_map, to_sitk, write_affine, write_segmentation
 from ..volumes.writing import write_image
 from .geometry import RAS_LPS, Voxels, matrix_of, voxels_of
@@ -38,6 +38,9 @@ def request_from_nodes(
     threads: int | None = None,
     memory_gb: float | None = None,
     overwrite: bool = False,
+    method: str = OPTIMISATION,
+    model: Path | None = None,
+    refinement: Refinement = Refinement.AUTO,
 ) -> tuple[Request, list[str]]:
     """Write the nodes' images to files and describe the run.
 
@@ -83,6 +86,9 @@ def request_from_nodes(
         threads=threads,
         memory_gb=memory_gb,
         overwrite=overwrite,
+        method=method,
+        model=model,
+        refinement=refinement,
     )
     return request, export.notes
 

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
-import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ..job import Code, Event, JobError, Kind
-from .launch import default_python, launch
-from .processes import this_system
+from .asking import answer, ask
 
 
 @dataclass(frozen=True)
@@ -53,25 +49,13 @@ def probe(
         environment: what the child's environment starts from; this process's own where None.
         timeout: seconds after which a Python that does not answer counts as broken.
     """
-    python = python or default_python()
-    system = this_system()
-    with tempfile.TemporaryDirectory(prefix="jointregseg-") as folder:
-        try:
-            process = launch(python, __name__, [], Path(folder), environment or os.environ, system)
-        except JobError as error:
-            return TorchState(error=error)
-        try:
-            output, log = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            system.kill_tree(process.pid)
-            process.communicate()
-            return TorchState(error=_broken(f"{python} did not answer within {timeout:.0f} s"))
-    for line in output.decode("utf-8", errors="replace").splitlines():
-        event = Event.decode(line)
-        if event is not None:
-            return _from_event(event)
-    last = log.decode("utf-8", errors="replace").strip().splitlines()[-1:]
-    return TorchState(error=_broken(f"{python} {system.describe_exit(process.returncode)} ({' '.join(last)})"))
+    try:
+        found = ask(__name__, (), python, environment, timeout).data
+    except JobError as error:
+        if error.code is Code.WORKER_DIED:  # it fell silent while it imported PyTorch
+            error = _broken(error.message.rstrip("."))
+        return TorchState(error=error)
+    return TorchState(found["version"], tuple(TorchDevice(**device) for device in found["devices"]))
 
 
 def load_torch() -> Any:
@@ -97,12 +81,6 @@ def _broken(reason: str) -> JobError:
     )
 
 
-def _from_event(event: Event) -> TorchState:
-    if event.kind is Kind.ERROR:
-        return TorchState(error=JobError(Code(event.code), event.message, event.advice))
-    return TorchState(event.data["version"], tuple(TorchDevice(**device) for device in event.data["devices"]))
-
-
 def _describe(torch: Any) -> Event:
     count = torch.get_num_threads()
     devices = [TorchDevice("cpu", f"CPU, {count} thread{'' if count == 1 else 's'}", _free_gb())]
@@ -126,14 +104,5 @@ def _free_gb() -> float | None:
     return next((int(line.split()[1]) / 1e6 for line in lines if line.startswith("MemAvailable:")), None)
 
 
-def main() -> None:
-    """Print this process's state as one event."""
-    try:
-        event = _describe(load_torch())
-    except JobError as error:
-        event = Event(Kind.ERROR, message=error.message, code=error.code.value, advice=error.advice)
-    print("\n" + event.encode(), flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    sys.exit(answer(lambda: _describe(load_torch())))

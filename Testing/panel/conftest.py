@@ -20,15 +20,18 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def scene(a_scene: Any) -> Any:
-    """An empty scene, and the stand-ins of what is Qt in Slicer."""
+def scene(a_scene: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """An empty scene, the stand-ins of what is Qt in Slicer, and a user who has neither models nor settings."""
     need("PySide6.QtWidgets", "PySide6-Essentials, libegl1, libgl1, libxkbcommon0, libdbus-1-3")
     import slicer
 
     from Testing.rig import gui
+    from Testing.rig.pythonqt import qt
 
     gui.install()
     gui.add_events(slicer.app)
+    qt.QSettings().clear()
+    monkeypatch.setenv("JOINTREGSEG_HOME", str(tmp_path / "home"))
     return a_scene
 
 

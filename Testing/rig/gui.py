@@ -43,6 +43,7 @@ def install() -> None:
 
 def add_events(app: Any) -> None:
     """Give a rig's `slicer.app` an event loop and the signals that a module connects to."""
+    pythonqt.keep_settings_in(app.temporaryPath)
     signals, manager = _Signals(), _Signals()
     app.connect, app.listeners = signals.connect, signals.listeners
     app.moduleManager = lambda: manager

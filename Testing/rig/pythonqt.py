@@ -161,9 +161,25 @@ def application() -> Any:
     return QtWidgets.QApplication.instance() or QtWidgets.QApplication(["rig"])
 
 
+def keep_settings_in(folder: str) -> None:
+    """Where `qt.QSettings` writes, in place of the user's own settings."""
+    QtCore.QCoreApplication.setOrganizationName("JointRegSegRig")
+    QtCore.QSettings.setDefaultFormat(QtCore.QSettings.Format.IniFormat)
+    QtCore.QSettings.setPath(QtCore.QSettings.Format.IniFormat, QtCore.QSettings.Scope.UserScope, folder)
+
+
+class QFileDialog(wrapped(QtWidgets.QFileDialog)):
+    """PythonQt gives the chosen name alone, without the filter that PySide adds."""
+
+    @staticmethod
+    def getOpenFileName(*arguments: Any) -> str:
+        return QtWidgets.QFileDialog.getOpenFileName(*arguments)[0]
+
+
 def install() -> types.ModuleType:
     """Put `qt` into `sys.modules` and start the Qt application."""
     application()
     qt.QUiLoader = QUiLoader
+    qt.QFileDialog = QFileDialog
     sys.modules["qt"] = qt
     return qt
