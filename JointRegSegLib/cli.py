@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
-from .commands import atlases, models, report
+from .commands import atlases, batch, models, report
 from .commands.common import add_machine, print_table
 from .job import Atlas, Code, Device, JobError, Quality, QualityTable, Refinement, Request, Similarity
 from .job.errors import EXIT_CANCELLED, EXIT_OK
@@ -65,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
     _add_run(commands.add_parser("run", help="register and segment one scan with one atlas"))
     _add_train(commands.add_parser("train", help="train a method on your own scans"))
     _add_evaluate(commands.add_parser("evaluate", help="score a result against a reference"))
+    batch.add(commands.add_parser("batch", help="segment many scans with an atlas library"))
     report.add(commands.add_parser("report", help="write a page with pictures and figures of a result"))
     atlases.add(commands.add_parser("atlases", help="make, check or list an atlas library"))
     models.add(commands.add_parser("models", help="list, check, import or remove trained models"))

@@ -42,6 +42,9 @@ class Code(str, Enum):
     MODEL_UNFIT = "model-unfit"
     LIBRARY_MISSING = "library-missing"
     LIBRARY_INVALID = "library-invalid"
+    COHORT_INVALID = "cohort-invalid"
+    COHORT_BUSY = "cohort-busy"
+    SCHEDULER_MISSING = "scheduler-missing"
     EXTRA_MISSING = "extra-missing"
     WORKER_DIED = "worker-died"
     WORKER_NOT_STARTED = "worker-not-started"
@@ -63,6 +66,7 @@ _ENVIRONMENT = {
     Code.TORCH_BROKEN,
     Code.DEVICE_MISSING,
     Code.EXTRA_MISSING,
+    Code.SCHEDULER_MISSING,
     Code.WORKER_DIED,
     Code.WORKER_NOT_STARTED,
 }

@@ -23,6 +23,10 @@ MANIFEST = "manifest.json"
 CONFIDENCE = "confidence.nii.gz"
 """Only where a trained method segmented too."""
 
+REPORT = "report.html"
+THUMBNAIL = "thumbnail.png"
+"""Only after `jointregseg report` or a batch."""
+
 FILES = (
     LABELS,
     SEGMENTATION,

@@ -11,10 +11,9 @@ from pathlib import Path
 
 from ..job import QualityTable, Result
 from ..job.folders import write_whole
+from ..job.result import REPORT, THUMBNAIL
 from .outliers import FEWEST, THRESHOLD, Reason, outliers
 from .page import as_data, render
-from .run_page import PAGE as RUN_PAGE
-from .run_page import THUMBNAIL
 
 PAGE, VOLUMES = "cohort.html", "volumes.csv"
 _TEMPLATE = "cohort.html"
@@ -93,8 +92,8 @@ def _row(folder: Path, case: Case, table: QualityTable | None, reasons: list[Rea
     if case.result is not None and table is not None:
         values = {measure.key: measure.value for measure in table.measures}
         figures = [(values.get(key, math.nan), f"{values[key]:.3g}" if key in values else "") for key, _ in _FIGURES]
-        if case.result.path(RUN_PAGE).is_file():
-            link = case.result.path(RUN_PAGE).relative_to(folder).as_posix()
+        if case.result.path(REPORT).is_file():
+            link = case.result.path(REPORT).relative_to(folder).as_posix()
         if case.result.path(THUMBNAIL).is_file():
             small = as_data(case.result.path(THUMBNAIL).read_bytes())
     words = [reason.words for reason in reasons[:_REASONS_SHOWN]] + ([case.message] if case.message else [])

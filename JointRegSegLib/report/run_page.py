@@ -16,7 +16,6 @@ from .page import STATUS_WORDS, as_data, render
 from .pictures import pictures, thumbnail
 from .planes import load_scene
 
-PAGE, THUMBNAIL = "report.html", "thumbnail.png"
 _TEMPLATE = "run.html"
 
 _HEADLINES = {
@@ -60,12 +59,12 @@ def write_report(run: Result, target: Path | None = None, atlas: Atlas | None = 
     drawn = [(p.title, p.note, as_data(p.png)) for p in pictures(scene, target is not None)]
     small = thumbnail(scene)
     text = page(run, drawn, structure_rows(run))
-    write_whole(run.path(PAGE), text)
+    write_whole(run.path(result.REPORT), text)
     try:
-        run.path(THUMBNAIL).write_bytes(small)
+        run.path(result.THUMBNAIL).write_bytes(small)
     except OSError as problem:
-        raise unwritable(run.path(THUMBNAIL), problem) from problem
-    return run.path(PAGE)
+        raise unwritable(run.path(result.THUMBNAIL), problem) from problem
+    return run.path(result.REPORT)
 
 
 def page(run: Result, drawn: list[tuple[str, str, str]], structures: list[StructureRow]) -> str:

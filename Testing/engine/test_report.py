@@ -29,7 +29,7 @@ from JointRegSegLib.job import (
 from JointRegSegLib.phantom import PhantomFiles
 from JointRegSegLib.report.cohort_page import PAGE, VOLUMES, Case, write_cohort
 from JointRegSegLib.report.outliers import outliers, robust_z
-from JointRegSegLib.report.run_page import THUMBNAIL, write_report
+from JointRegSegLib.report.run_page import write_report
 from JointRegSegLib.volumes import read_label_map, write_volume
 from Testing.engine.html_cases import Page
 from Testing.engine.pipeline_cases import Told
@@ -71,7 +71,7 @@ def test_a_report_shows_before_after_grid_and_jacobian(run: Result, files: Phant
     assert all(picture.startswith(b"\x89PNG\r\n\x1a\n") for picture in pictures)
     assert len(set(pictures)) == len(pictures)
     assert {"caudate left", "hippocampus right", "folding", "SDlogJ"} <= set(page.texts)
-    assert run.path(THUMBNAIL).read_bytes().startswith(b"\x89PNG")
+    assert run.path(result.THUMBNAIL).read_bytes().startswith(b"\x89PNG")
     assert "/tmp" not in text
 
 
