@@ -24,6 +24,7 @@ from JointRegSegLib.methods.deepatlas.objectives import (
 from JointRegSegLib.training.dataset import Dataset, Sample
 from JointRegSegLib.training.phases import Phase
 from JointRegSegLib.training.samplers import AvailabilityBuckets
+from JointRegSegLib.training.schedules import at
 from Testing.engine.method_cases import (
     CLASSES,
     SHAPE,
@@ -131,6 +132,16 @@ def test_joint_steps_move_both_networks(tmp_path: Path) -> None:
     check_trains_only(both, model, dataset, tmp_path)
 
 
+def test_a_joint_step_counts_no_scan_that_registration_only_reads(tmp_path: Path) -> None:
+    """Batch statistics learn from one pass of segmentation a step, as where both networks train in turn."""
+    model, strategy, dataset = deepatlas(alternation="joint")
+    (both,) = [phase for phase in strategy.phases() if phase.stage == "joint"]
+    pairs = AvailabilityBuckets(dataset.labelled, dataset.unlabelled, 1, {"10": 1.0})
+    run(Scripted(dataclasses.replace(both, sampler=pairs, steps=3)), model, dataset, tmp_path)
+    counts = {int(n) for name, n in model.state_dict().items() if name.endswith("num_batches_tracked")}
+    assert counts == {3}
+
+
 def test_a_pair_without_labels_teaches_segmentation_nothing(tmp_path: Path) -> None:
     model, strategy, dataset = deepatlas()
     before = weights(model)
@@ -148,7 +159,12 @@ def turns(phases: list[Phase]) -> list[tuple[str, int]]:
 
 
 @pytest.mark.parametrize(
-    ("alternation", "turn", "times"), [("1:20", [("reg", 20), ("seg", 1)], 2), ("5:40", [("reg", 40), ("seg", 5)], 0)]
+    ("alternation", "turn", "times"),
+    [
+        ("1:20", [("reg", 20), ("seg", 1)], 2),
+        ("5:40", [("reg", 40), ("seg", 5)], 0),
+        ("5:10", [("reg", 10), ("seg", 5)], 2),
+    ],
 )
 def test_a_turn_has_its_ratio(alternation: str, turn: list[tuple[str, int]], times: int) -> None:
     _, strategy, _ = deepatlas(alternation=alternation)
@@ -175,6 +191,19 @@ def test_stages(labelled: int, scheme: str, second: str, joint: bool) -> None:
     assert [phase.until for phase in phases[:2]] == ([0.25, 0.5] if joint else [0.5, 1.0])
     assert {phase.until for phase in phases[2:]} <= {1.0}
     assert strategy.total_steps == sum(phase.steps for phase in phases)
+
+
+def test_one_label_may_teach_alone_before_the_turns() -> None:
+    _, strategy, _ = deepatlas(1, semi_first=False)
+    assert [phase.name for phase in strategy.phases()][:4] == ["reg alone", "seg alone", "reg", "seg"]
+    _, strategy, _ = deepatlas(1, scheme="semi", semi_first=False)
+    assert [phase.name for phase in strategy.phases()] == ["reg alone", "seg against reg"]
+
+
+def test_turns_may_have_a_learning_rate_of_their_own() -> None:
+    for rate, expected in ((None, 1e-3), (2e-4, 2e-4)):
+        phases = {phase.name: phase.optimiser for phase in deepatlas(2, turn_lr=rate)[1].phases()}
+        assert [at(phases[name].lr, 0) for name in ("seg alone", "seg", "reg")] == [1e-3, expected, 5e-4]
 
 
 def test_segmentation_never_draws_a_pair_without_labels() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
@@ -80,7 +81,7 @@ def student_view(
     model: Any, teacher: Any, noise: bool = True, other_moves: bool = False, accepted: bool = True
 ) -> StudentView:
     batch = batch_of((relabelled(0), relabelled(1, accepted)))
-    return StudentView(model, teacher, batch, CLASSES, noise, other_moves)
+    return StudentView(model, teacher, batch, CLASSES, noise, [other_moves])
 
 
 def parts_of(terms: Any, view: Any) -> dict[str, Tensor]:
@@ -130,7 +131,7 @@ def test_the_moving_scan_its_labels_and_the_teachers_word_move_together() -> Non
     field = torch.zeros(1, 3, *SHAPE)
     field[:, 0] = 1.0
     for other_moves, moving in ((False, 0), (True, 1)):
-        view = StudentView(model, strategy._teacher, batch, CLASSES, True, other_moves)
+        view = StudentView(model, strategy._teacher, batch, CLASSES, True, [other_moves])
         still = 1 - moving
         assert view.logits.shape == (2, CLASSES, *SHAPE)
         assert torch.allclose(seen[-1][moving], warp(batch.images(moving), field)[0], atol=1e-6)
@@ -146,11 +147,43 @@ def test_the_moving_scan_its_labels_and_the_teachers_word_move_together() -> Non
         expected = warp(labels[0].float(), field) if moving == 0 else labels[0].float()
         assert torch.allclose(manual.argmax(1, keepdim=True).float(), expected.round(), atol=1e-6)
         assert bool(counted.eq(1).all())
-        plain = StudentView(model, strategy._teacher, batch, CLASSES, False, other_moves)
+        plain = StudentView(model, strategy._teacher, batch, CLASSES, False, [other_moves])
         assert torch.equal(plain.labels, torch.cat([labels[0], labels[1]]))
         carried = plain.probabilities[1:] if moving == 0 else warp(plain.probabilities[1:], field)
         assert torch.allclose(plain.anatomy[0], carried, atol=1e-6)
         assert torch.equal(plain.anatomy[1], manual)
+
+
+@pytest.mark.parametrize("noise", [True, False])
+def test_a_batch_of_two_is_two_batches_of_one(noise: bool) -> None:
+    """Whichever scan of each item moves, so that two processes see what one with the doubled batch sees."""
+    model, strategy, _ = jrss()
+    model.eval()
+    pairs = [(relabelled(0), relabelled(1)), (relabelled(2), relabelled(3))]
+    terms = student_terms(settings_of("jrss").loss, torch.ones(CLASSES))
+    for moves in ([False, True], [True, True], [False, False]):
+        both = parts_of(terms, StudentView(model, strategy._teacher, batch_of(*pairs), CLASSES, noise, moves))
+        each = [
+            parts_of(terms, StudentView(model, strategy._teacher, batch_of(pair), CLASSES, noise, [move]))
+            for pair, move in zip(pairs, moves, strict=True)
+        ]
+        for name, value in both.items():
+            assert torch.allclose(value.mean(), torch.stack([part[name].mean() for part in each]).mean(), atol=1e-6)
+
+
+def test_each_item_draws_which_of_its_scans_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, strategy, _ = jrss()
+    batch = batch_of((relabelled(0), relabelled(1)), (relabelled(2), relabelled(3)))
+    batch = dataclasses.replace(batch, random=tuple(torch.Generator().manual_seed(seed) for seed in (0, 1)))
+    drawn: list[list[bool]] = []
+
+    def told(*given: Any) -> StudentView:
+        drawn.append(given[-1])
+        return StudentView(*given)
+
+    monkeypatch.setattr(sys.modules[type(strategy).__module__], "StudentView", told)
+    strategy.study(batch)
+    assert drawn == [[True, False]]  # the generators' first numbers are 0.50 - 0.004 and 0.76
 
 
 def test_a_scan_that_was_not_accepted_teaches_by_the_teacher_alone() -> None:
@@ -316,6 +349,8 @@ def test_learning_rates_and_weights_follow_their_schedules() -> None:
         [4e-4, 4e-4, 4e-4 * 0.99, 4e-4 * 0.99**2]
     )
     assert at(rates["seg"].lr, 10) == pytest.approx(1e-3 * 0.99)
+    gentle = {phase.name: phase.optimiser for phase in jrss(unit=10, student_lr=3e-4)[1].phases()}
+    assert [at(gentle[name].lr, 10) for name in ("first seg", "seg")] == pytest.approx([1e-3 * 0.99, 3e-4 * 0.99])
     assert (rates["reg"].weight_decay, rates["seg"].weight_decay) == (0.0, 1e-4)
     first = {term.name: term.weight for term in strategy._first_registration}
     assert [at(first["smoothness"], step) for step in (0, 150, 300, 900)] == pytest.approx([0.25, 0.1375, 0.025, 0.025])

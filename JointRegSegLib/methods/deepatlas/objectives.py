@@ -16,7 +16,7 @@ from JointRegSegLib.fields import Shape, warp
 from JointRegSegLib.losses import bending_energy, global_ncc, soft_dice, squared_lncc
 from JointRegSegLib.networks import JointModel
 from JointRegSegLib.training.dataset import Sample
-from JointRegSegLib.training.phases import Batch
+from JointRegSegLib.training.phases import Batch, training_only
 from JointRegSegLib.training.targets import one_hot
 from JointRegSegLib.training.terms import LossTerm
 from JointRegSegLib.training.views import RegisteredPairs
@@ -63,18 +63,20 @@ class RegistrationView(RegisteredPairs):
         """Segmentations (B, K, D, H, W) of the fixed images."""
         return self._anatomy(_FIXED)
 
-    @torch.no_grad()
     def _anatomy(self, column: int) -> Tensor:
-        """Manual labels, and what the segmentation network says where there are none."""
+        """Manual labels, and what the segmentation network says where there are none: only read, even by a step that
+        trains it too.
+        """
         samples = [item[column] for item in self._batch.items]
-        return torch.cat(
-            [
-                self._model.segment(sample.image).softmax(1)
-                if sample.label is None
-                else one_hot(sample.label, self._classes)
-                for sample in samples
-            ]
-        )
+        with training_only(self._model), torch.no_grad():
+            return torch.cat(
+                [
+                    self._model.segment(sample.image).softmax(1)
+                    if sample.label is None
+                    else one_hot(sample.label, self._classes)
+                    for sample in samples
+                ]
+            )
 
 
 class SegmentationView:
@@ -93,7 +95,7 @@ class SegmentationView:
     @cached_property
     def anatomy_warped(self) -> Tensor:
         """Manual label or prediction (B, K, D, H, W) of the moving images after registration."""
-        with torch.no_grad():
+        with training_only(self._model), torch.no_grad():
             field = self._model.register(self._batch.images(_MOVING), self._batch.images(_FIXED))
         return warp(self._known_or_predicted(_MOVING), field)
 

@@ -42,17 +42,19 @@ class Procedure:
     Attributes:
         scheme: "separate" stops after each network was trained alone; "semi" trains the segmentation against the
             fixed registration network instead (Semi-DA); "alternate" goes on from there with both in turn. With
-            several labelled scans it begins as "separate", with one as "semi".
+            several labelled scans it begins as "separate", with one as "semi" if `semi_first`.
         alternation: steps of segmentation to steps of registration in a turn, or "joint": each step trains both.
         reg_steps, seg_steps, joint_steps: of registration alone, of segmentation alone, of both together.
         shares: of a budget in minutes, of the same three stages.
         reg_lr, seg_lr: learning rates; that of segmentation alone falls to a fifth after half of its steps.
         batch: items of a step.
         flips: axes (0, 1, 2 of D, H, W) across which segmentation alone mirrors scans at random.
+        semi_first: see `scheme`.
+        turn_lr: the learning rate of segmentation in turns with registration; `seg_lr` where None.
     """
 
     scheme: Literal["separate", "semi", "alternate"]
-    alternation: Literal["1:20", "5:40", "joint"]
+    alternation: Literal["1:20", "5:40", "5:10", "joint"]
     reg_steps: Whole
     seg_steps: Whole
     joint_steps: Whole
@@ -61,6 +63,8 @@ class Procedure:
     seg_lr: Positive
     batch: Count
     flips: tuple[Axis, ...]
+    semi_first: bool = True
+    turn_lr: Positive | None = None
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from .objectives import (
 )
 from .settings import Settings
 
-_TURNS = {"1:20": (1, 20), "5:40": (5, 40)}
+_TURNS = {"1:20": (1, 20), "5:40": (5, 40), "5:10": (5, 10)}
 
 
 class DeepAtlas(Strategy):
@@ -101,17 +101,17 @@ class DeepAtlas(Strategy):
         )
 
     def _segmentation_first(self, until: float) -> Phase:
-        """Against the registration network where that was asked for, or where a single scan is labelled."""
+        """Against the registration network where that was asked for, or by `semi_first` with a single labelled scan."""
         p = self._procedure
         rate = Adam(decayed(p.seg_lr, 0.2, max(p.seg_steps // 2, 1)))
-        if p.scheme == "semi" or (p.scheme == "alternate" and len(self._labelled) == 1):
+        if p.scheme == "semi" or (p.scheme == "alternate" and p.semi_first and len(self._labelled) == 1):
             name, sampler, step = "seg against reg", self._teaching_pairs, self.segment
             return Phase(name, p.seg_steps, ("seg",), sampler, step, rate, p.batch, until=until)
         return Phase("seg alone", p.seg_steps, ("seg",), self._images, self.supervise, rate, p.batch, until=until)
 
     def _turns(self) -> list[Phase]:
         p = self._procedure
-        reg, seg = Adam(p.reg_lr), Adam(p.seg_lr)
+        reg, seg = Adam(p.reg_lr), Adam(p.turn_lr or p.seg_lr)
         if p.alternation == "joint":
             return [Phase("both", p.joint_steps, ("reg", "seg"), self._pairs, self.both, reg, p.batch)]
         segs, regs = _TURNS[p.alternation]

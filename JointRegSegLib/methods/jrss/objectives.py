@@ -6,6 +6,7 @@ All scans come with labels, manual or pseudo, in which voxels that must teach no
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import torch
@@ -66,15 +67,22 @@ class StudentView:
         batch: items of two scans.
         classes: K.
         noise: whether the student sees the moving scan after registration.
-        other_moves: which of both moves.
+        other_moves: for each item which of both moves.
     """
 
     def __init__(
-        self, model: TaughtModel, teacher: JointModel, batch: Batch, classes: int, noise: bool, other_moves: bool
+        self,
+        model: TaughtModel,
+        teacher: JointModel,
+        batch: Batch,
+        classes: int,
+        noise: bool,
+        other_moves: Sequence[bool],
     ) -> None:
         self._model, self._teacher, self._classes, self._noise = model, teacher, classes, noise
-        self._moving = _OTHER if other_moves else _LABELLED
         self._images = (batch.images(_LABELLED), batch.images(_OTHER))
+        other = torch.tensor(list(other_moves), device=self._images[0].device).view(-1, 1, 1, 1, 1)
+        self._moves = (~other, other)
         self._labels = (_labels(batch, _LABELLED), _labels(batch, _OTHER))
 
     @cached_property
@@ -110,12 +118,15 @@ class StudentView:
 
     @cached_property
     def _field(self) -> Tensor:
+        labelled, other = self._images
+        moving, fixed = (torch.where(moves, other, labelled) for moves in reversed(self._moves))
         with torch.no_grad():
-            return self._model.register(self._images[self._moving], self._images[1 - self._moving])
+            return self._model.register(moving, fixed)
 
     def _carried(self, tensor: Tensor, column: int, mode: str = "bilinear") -> Tensor:
-        """The tensor on the fixed grid."""
-        return warp(tensor, self._field, mode) if column == self._moving else tensor
+        """The tensor on the fixed grids."""
+        moves = self._moves[column]
+        return torch.where(moves, warp(tensor, self._field, mode), tensor) if moves.any() else tensor
 
     def _seen(self, tensor: Tensor, column: int, mode: str = "bilinear") -> Tensor:
         """The tensor where the student sees it."""

@@ -76,6 +76,7 @@ class Procedure:
         seg_weight_decay: added to the gradient of the segmentation network.
         batch: pairs of a step of registration, images of a step of segmentation (one half of them labelled).
         reg_moves, seg_moves: strength of the random affine maps that move every other item.
+        student_lr: the learning rate of segmentation in the rounds; `seg_lr` where None.
     """
 
     reg_steps: Whole
@@ -97,6 +98,7 @@ class Procedure:
     batch: Count
     reg_moves: Weight
     seg_moves: Weight
+    student_lr: Positive | None = None
 
 
 @dataclass(frozen=True)

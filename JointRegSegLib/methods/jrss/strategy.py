@@ -104,7 +104,7 @@ class Jrss(Strategy):
 
     def study(self, batch: Batch) -> Losses:
         """A step of the student on labelled and other scans; which of both moves is drawn."""
-        other_moves = bool(torch.rand(1, generator=batch.random[0]) < 0.5)
+        other_moves = [bool(torch.rand(1, generator=random) < 0.5) for random in batch.random]
         ready = self._prepared(batch, self._procedure.seg_moves)
         view = StudentView(self._model, self._teacher, ready, self._classes, self._noise.warp, other_moves)
         return weighted_sum(self._student, view, batch.step)
@@ -132,7 +132,8 @@ class Jrss(Strategy):
         p = self._procedure
         scans = TwoStream(self._dataset.labelled, self._others(), self._seed + number)
         steps, items = p.seg_units * p.unit, max(p.batch // 2, 1)
-        return Phase("seg", steps, ("seg",), scans, self.study, self._seg_rate(), items, after_step=self._follow)
+        rate = self._seg_rate(p.student_lr)
+        return Phase("seg", steps, ("seg",), scans, self.study, rate, items, after_step=self._follow)
 
     def _others(self) -> list[str]:
         """The unlabelled scans that take part: those that were accepted; all while none was."""
@@ -181,9 +182,9 @@ class Jrss(Strategy):
         p = self._procedure
         return Adam(decayed(p.reg_lr, p.lr_decay, p.unit))
 
-    def _seg_rate(self) -> Adam:
+    def _seg_rate(self, first: float | None = None) -> Adam:
         p = self._procedure
-        return Adam(decayed(p.seg_lr, p.lr_decay, p.unit), p.seg_weight_decay)
+        return Adam(decayed(first or p.seg_lr, p.lr_decay, p.unit), p.seg_weight_decay)
 
 
 def _counts(dataset: Dataset) -> Tensor:
