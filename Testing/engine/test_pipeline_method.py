@@ -259,7 +259,7 @@ def test_models_that_cannot_be_used(trained: Trained, boxes: Path, tmp_path: Pat
     weights, card = load_package(trained.model)
     (inputs / "text.safetensors").write_text("no model")
     save_package(inputs / "other.safetensors", weights, replace(card, method="jrss"))
-    save_package(inputs / "scale.safetensors", weights, replace(card, intensity="zscore"))
+    save_package(inputs / "scale.safetensors", weights, replace(card, intensity="minmax"))
     save_package(inputs / "small.safetensors", weights, replace(card, size=(8, 8, 8)))
     save_package(inputs / "few.safetensors", weights, replace(card, structures=card.structures[:1]))
     renamed = (replace(card.structures[0], name="spleen"), card.structures[1])
