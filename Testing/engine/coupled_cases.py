@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import statistics
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import nn
 
-from JointRegSegLib.training.curves import read_curves
 from JointRegSegLib.training.dataset import Dataset, Sample
 from JointRegSegLib.training.few_shot import FewShotView
 from JointRegSegLib.training.frame import Frame
 from JointRegSegLib.training.structures import Structures
 from JointRegSegLib.training.subjects import Split, Subject
-from JointRegSegLib.training.trainer import CURVES, Trainer, TrainerConfig
-from Testing.engine.method_cases import made, settings_of, subject
+from Testing.engine.method_cases import subject
 
 SMALL = (16, 24, 16)
-
-
-class DiedError(Exception):
-    """A run that ends anywhere."""
 
 
 def small_subject(number: int, known: bool = True) -> Sample:
@@ -47,26 +38,3 @@ def small_dataset(labelled: int = 1, subjects: int = 4) -> Dataset:
 def size(module: nn.Module) -> int:
     """Parameters of a network."""
     return sum(p.numel() for p in module.parameters())
-
-
-def train_small(
-    method: str, procedure: dict[str, Any], folder: Path, die_at: int = 0
-) -> tuple[list[Any], dict[str, torch.Tensor]]:
-    """The curves and the weights of a run; it breaks off while it reports step `die_at`."""
-    dataset = small_dataset()
-    model, strategy = made(method, settings_of(method, strategy=procedure), dataset)
-
-    def report(fraction: float, message: str) -> None:
-        if int(message.split()[1]) == die_at:
-            raise DiedError
-
-    config = TrainerConfig(seed=3, checkpoint_seconds=0.0 if die_at else 60.0)
-    Trainer(model, strategy, dataset, config, folder, report=report).run()
-    return list(read_curves(folder / CURVES)), model.state_dict()
-
-
-def falls(totals: list[float]) -> bool:
-    """Whether the median of the last quarter is below that of the first by a twentieth of its size."""
-    quarter = len(totals) // 4
-    first, last = statistics.median(totals[:quarter]), statistics.median(totals[-quarter:])
-    return last < first - 0.05 * abs(first)

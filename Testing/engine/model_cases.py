@@ -46,7 +46,11 @@ def write_boxes(folder: Path, subjects: int = 6, grid: Grid = GRID) -> Path:
 def short_preset(folder: Path, method: str, seg_steps: int = 2, more: str = "") -> Path:
     """A preset of a few steps upon the method's own, with more lines at its end."""
     steps = {
+        "bijros": "encoder_steps = 1\nturns = 1",
         "deepatlas": f"reg_steps = 2\nseg_steps = {seg_steps}\njoint_steps = 21",
+        "jrss": "reg_steps = 2\nseg_steps = 2\nrounds = 1\nturns = 1\nreg_units = 1\nunit = 1",
+        "mmln": "steps = [1, 1, 2]\nfrozen_steps = 1",
+        "pgcnet": "first_steps = 1\njoint_steps = 1",
     }[method]
     path = folder / f"{method}.toml"
     path.write_text(
@@ -55,7 +59,9 @@ def short_preset(folder: Path, method: str, seg_steps: int = 2, more: str = "") 
     return path
 
 
-def trained_on_boxes(folder: Path, method: str = "deepatlas", seg_steps: int = 2, more: str = "") -> Trained:
+def trained_on_boxes(
+    folder: Path, method: str = "deepatlas", seg_steps: int = 2, more: str = "", labelled: int = 2
+) -> Trained:
     """A model of a few steps on the boxes in `folder / "data"`."""
     torch.set_num_threads(1)
     data = write_boxes(folder / "data")
@@ -63,7 +69,7 @@ def trained_on_boxes(folder: Path, method: str = "deepatlas", seg_steps: int = 2
         method,
         data,
         folder / "model",
-        labelled=2,
+        labelled=labelled,
         preset=str(short_preset(folder, method, seg_steps, more)),
         device=Device.CPU,
         table=data / "table.txt",

@@ -28,12 +28,9 @@ from JointRegSegLib.training.recomputing import recompute_activations
 from JointRegSegLib.training.terms import weighted_sum
 from Testing.engine.coupled_cases import (
     SMALL,
-    DiedError,
-    falls,
     size,
     small_dataset,
     small_subject,
-    train_small,
 )
 from Testing.engine.method_cases import CLASSES, batch_of, check_reach, made, run, same, settings_of, weights
 from Testing.engine.network_cases import check_groups
@@ -286,19 +283,3 @@ def test_stages(preset: str, expected: list[tuple[str, int]]) -> None:
     assert phases[0].sampler.items == (("s0", "s1"), ("s0", "s2"))
     parts = phases[0].step(batch_of(pair())).parts
     assert ("overlap" in parts) is (preset != "mono")
-
-
-def test_it_learns(tmp_path: Path) -> None:
-    curves, _ = train_small("bijros", {"encoder_steps": 6, "turns": 4, "lr": 1e-3}, tmp_path)
-    for name in ("all", "seg"):
-        assert falls([line["total"] for line in curves if line["phase"] == name]), name
-
-
-def test_a_run_that_was_broken_off_goes_on_with_the_same_losses(tmp_path: Path) -> None:
-    curves, state = train_small("bijros", SHORT, tmp_path / "unbroken")
-    with pytest.raises(DiedError):
-        train_small("bijros", SHORT, tmp_path / "broken", die_at=3)
-    resumed, same_state = train_small("bijros", SHORT, tmp_path / "broken")
-    assert resumed == curves
-    assert [line["phase"] for line in curves] == ["all", "seg", "reg"]
-    assert same(state, same_state)

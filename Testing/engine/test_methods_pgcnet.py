@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import permutations
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,12 +17,9 @@ from JointRegSegLib.networks import InputSpec, placed
 from JointRegSegLib.training.samplers import AtlasPairs
 from Testing.engine.coupled_cases import (
     SMALL,
-    DiedError,
-    falls,
     size,
     small_dataset,
     small_subject,
-    train_small,
 )
 from Testing.engine.method_cases import CLASSES, batch_of, check_reach, made, settings_of
 from Testing.engine.network_cases import check_groups
@@ -263,19 +259,3 @@ def test_the_joint_loss_begins_with_the_second_stage(preset: str, joins: bool) -
     batch = batch_of((small_subject(0), small_subject(1, known=False)))
     assert "joint" not in first.step(batch).parts
     assert ("joint" in second.step(batch).parts) is joins
-
-
-def test_it_learns(tmp_path: Path) -> None:
-    curves, weights = train_small("pgcnet", {"first_steps": 10, "joint_steps": 0, "lr": 3e-3}, tmp_path)
-    assert falls([line["total"] for line in curves])
-    assert all(tensor.any() for name, tensor in weights.items() if ".tables." in name)
-
-
-def test_a_run_that_was_broken_off_goes_on_with_the_same_losses(tmp_path: Path) -> None:
-    curves, weights = train_small("pgcnet", SHORT, tmp_path / "unbroken")
-    with pytest.raises(DiedError):
-        train_small("pgcnet", SHORT, tmp_path / "broken", die_at=2)
-    resumed, same_weights = train_small("pgcnet", SHORT, tmp_path / "broken")
-    assert resumed == curves
-    assert ["joint" in line["parts"] for line in curves] == [False, True, True]
-    assert all(torch.equal(tensor, same_weights[name]) for name, tensor in weights.items())

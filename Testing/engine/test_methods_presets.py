@@ -19,7 +19,6 @@ from Testing.engine.volume_cases import check_error
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EVERY = [(method, name) for method in methods.METHODS for name in methods.presets(method)]
-RANGED = ("bijros", "deepatlas", "jrss", "pgcnet")
 SIZED = {"small", "lpba40", "tcia"}
 """Presets for a data set, which set what it needs."""
 
@@ -67,7 +66,7 @@ def _unbounded(kind: Any, name: str) -> list[str]:
     return [name] if kind in (int, float) else [x for part in get_args(kind) for x in _unbounded(part, name)]
 
 
-@pytest.mark.parametrize("method", RANGED)
+@pytest.mark.parametrize("method", methods.METHODS)
 def test_every_number_has_a_range(method: str) -> None:
     kind = type(settings_of(method, methods.PRESET))
     # Values of structures are checked by `DataConfig`, which says more of them than a range can.
@@ -85,6 +84,7 @@ def test_every_number_has_a_range(method: str) -> None:
         ("jrss", "[noise]\ndropout = -0.5", "noise.dropout is -0.5, not a number from 0 to 1"),
         ("pgcnet", "[strategy]\nlr = 0", "strategy.lr is 0.0, not a number above 0"),
         ("bijros", "[strategy]\nscale = [0, 1]", "strategy.scale is 0.0, not a number above 0"),
+        ("mmln", "[strategy]\nsteps = [1, 2, -3]", "strategy.steps is -3, not a number of 0 or more"),
     ],
 )
 def test_a_number_beyond_its_range_is_named(method: str, line: str, words: str, tmp_path: Path) -> None:
@@ -112,11 +112,12 @@ def test_what_cannot_be_trained_is_refused() -> None:
     with pytest.raises(JobError) as caught:
         methods.presets("atlas")
     check_error(caught.value, Code.REQUEST_INVALID, "atlas")
-    for labelled, subjects in ((0, 4), (1, 2)):
-        settings, dataset = settings_of("deepatlas"), method_dataset(labelled, subjects)
+    for method, labelled, subjects in (("deepatlas", 0, 4), ("deepatlas", 1, 2), ("mmln", 0, 2)):
+        settings, dataset = settings_of(method), method_dataset(labelled, subjects)
         with pytest.raises(JobError) as caught:
-            made("deepatlas", settings, dataset)
+            made(method, settings, dataset)
         check_error(caught.value, Code.DATA_INVALID, f"on {subjects - 1} scans of which {labelled}")
+        assert ("labelled" in caught.value.advice) is (method not in methods.WITHOUT_LABELS)
 
 
 def test_methods_are_listed_without_pytorch() -> None:
