@@ -16,8 +16,9 @@ from typing import Any
 
 from . import __version__
 from .commands import atlases, batch, models, report
+from .commands.atlas_arguments import add_atlases, add_fusion, named_atlases
 from .commands.common import add_machine, print_table
-from .job import Atlas, Code, Device, JobError, Quality, QualityTable, Refinement, Request, Similarity
+from .job import Code, Device, Fusion, JobError, Quality, QualityTable, Refinement, Request, Similarity
 from .job.errors import EXIT_CANCELLED, EXIT_OK
 from .job.folders import check_output
 from .job.request import OPTIMISATION
@@ -62,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"jointregseg {__version__}")
     top.set_defaults(memory_advice=MEMORY_ADVICE)
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    _add_run(commands.add_parser("run", help="register and segment one scan with one atlas"))
+    _add_run(commands.add_parser("run", help="register and segment one scan with one atlas or several"))
     _add_train(commands.add_parser("train", help="train a method on your own scans"))
     _add_evaluate(commands.add_parser("evaluate", help="score a result against a reference"))
     batch.add(commands.add_parser("batch", help="segment many scans with an atlas library"))
@@ -75,14 +76,8 @@ def parser() -> argparse.ArgumentParser:
 def _add_run(command: argparse.ArgumentParser) -> None:
     command.set_defaults(command=run)
     scans = command.add_argument_group("scans (.nii, .nii.gz, .nrrd, .mha, or the folder of a DICOM series)")
-    scans.add_argument("--atlas", type=Path, required=True, metavar="A", help="the labelled scan")
-    scans.add_argument("--atlas-labels", type=Path, required=True, metavar="L", help="its label map or .seg.nrrd")
-    scans.add_argument(
-        "--label-table", type=Path, metavar="T", help="names and colors: Slicer .csv, .ctbl, or value,name"
-    )
-    scans.add_argument("--atlas-name", default="", metavar="NAME", help="what the result calls the atlas")
+    add_atlases(scans)
     scans.add_argument("--target", type=Path, required=True, metavar="X", help="the scan to segment")
-    scans.add_argument("--atlas-mask", type=Path, metavar="M", help="voxels of the atlas to compare (non-zero)")
     scans.add_argument("--target-mask", type=Path, metavar="M", help="voxels of the target to compare (non-zero)")
     scans.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to make for the result")
     scans.add_argument("--overwrite", action="store_true", help="replace an earlier result in that folder")
@@ -103,6 +98,7 @@ def _add_run(command: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--start", default="auto", metavar="auto|as-placed|FILE.tfm", help="first alignment; default: auto"
     )
+    add_fusion(how)
     how.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random; default: 0")
     how.add_argument("--memory-gb", type=float, metavar="GB", help="the most memory to plan for; default: what is free")
     add_machine(how)
@@ -162,15 +158,7 @@ def _add_evaluate(command: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Register and segment one scan; Ctrl-C cancels without leaving anything."""
     request = Request(
-        atlases=(
-            Atlas(
-                image=arguments.atlas,
-                labels=arguments.atlas_labels,
-                table=arguments.label_table,
-                mask=arguments.atlas_mask,
-                name=arguments.atlas_name,
-            ),
-        ),
+        atlases=named_atlases(arguments),
         target=arguments.target,
         output=arguments.output.absolute(),
         target_mask=arguments.target_mask,
@@ -185,6 +173,8 @@ def run(arguments: argparse.Namespace) -> int:
         method=arguments.method or (OPTIMISATION if arguments.model is None else load_card(arguments.model).method),
         model=arguments.model,
         refinement=Refinement(arguments.refine),
+        fusion=Fusion(arguments.fusion),
+        most_atlases=arguments.most_atlases,
     )
     check_output(request.output, request.overwrite)  # also checked by the worker, but seconds later
     signal.signal(signal.SIGTERM, _interrupt)

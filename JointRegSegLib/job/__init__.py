@@ -2,6 +2,7 @@
 
 from .errors import Code, JobError
 from .events import Event, Kind
+from .fusion import Fusion
 from .quality import Caution, LabelVolume, Measure, QualityTable, Status, StepCost
 from .request import Atlas, Device, LandmarkUse, Quality, Refinement, Request, Similarity
 from .result import Result
@@ -12,6 +13,7 @@ __all__ = [
     "Code",
     "Device",
     "Event",
+    "Fusion",
     "JobError",
     "Kind",
     "LabelVolume",

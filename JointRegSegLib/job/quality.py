@@ -32,12 +32,21 @@ class Measure:
 
 @dataclass(frozen=True)
 class LabelVolume:
-    """One structure in the target: its label value, name, number of voxels and volume in ml."""
+    """One structure in the target.
+
+    Attributes:
+        value, name: of the label.
+        voxels, volume_ml: how large it is.
+        confidence: mean share of the votes that the label has in its voxels, 0 to 1, where several voted.
+        review: share of its voxels that should be looked at, 0 to 1, likewise.
+    """
 
     value: int
     name: str
     voxels: int
     volume_ml: float
+    confidence: float | None = None
+    review: float | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +95,10 @@ class QualityTable:
         """The table as (group, name, value, unit, status) text rows, for CSV files, tables and shells."""
         found = [("registration", m.name, f"{m.value:.6g}", m.unit, m.status.value) for m in self.measures]
         found += [("label", f"{v.value} {v.name}", f"{v.volume_ml:.6g}", "ml", "") for v in self.labels]
+        for v in self.labels:
+            if v.confidence is not None and v.review is not None:
+                found.append(("confidence", f"{v.value} {v.name}", f"{v.confidence:.3f}", "", ""))
+                found.append(("to look at", f"{v.value} {v.name}", f"{100 * v.review:.1f}", "%", ""))
         for step in self.steps:
             found.append(("seconds", step.step, f"{step.seconds:.3f}", "s", ""))
             found.append(("CPU seconds", step.step, f"{step.cpu_seconds:.3f}", "s", ""))

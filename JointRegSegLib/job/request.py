@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import Code, JobError
+from .fusion import Fusion
 
 START_AUTO = "auto"
 START_AS_PLACED = "as-placed"
@@ -85,7 +86,7 @@ class Request:
     """One target to register and segment.
 
     Attributes:
-        atlases: the labelled scans; exactly one in this version.
+        atlases: the labelled scans; where there are several, each is registered and their labels are fused.
         target: the unlabelled scan: file, or folder of one DICOM series.
         output: the folder that will hold the result; it appears whole or not at all.
         target_mask: voxels of the target that may be compared (non-zero), or None for all.
@@ -101,6 +102,8 @@ class Request:
         model: the model package of a trained method.
         refinement: what the optimisation does with that method's field; AUTO is JOINT, and its labels are fused with
             the carried ones, where the model's validation Dice of segmentation is at least registration's, else IMAGES.
+        fusion: how the labels of several atlases are made one label map.
+        most_atlases: register only so many, those most like the target after their affine; all where None.
         landmarks: markups file of points in the target that the atlases' landmarks belong to, or None. Points go
             together by label, or by order where labels differ.
         landmark_use: whether the landmarks pull, or are only measured.
@@ -124,6 +127,8 @@ class Request:
     method: str = OPTIMISATION
     model: Path | None = None
     refinement: Refinement = Refinement.AUTO
+    fusion: Fusion = Fusion.AUTO
+    most_atlases: int | None = None
     landmarks: Path | None = None
     landmark_use: LandmarkUse = LandmarkUse.CONSTRAIN
     corrections: Path | None = None
@@ -131,12 +136,7 @@ class Request:
     continue_from: Path | None = None
 
     def __post_init__(self) -> None:
-        if len(self.atlases) != 1:
-            raise JobError(
-                Code.REQUEST_INVALID,
-                f"The request names {len(self.atlases)} atlases.",
-                "This version registers exactly one atlas: name one.",
-            )
+        self._require_atlases()
         if self.threads is not None and self.threads < 1:
             raise JobError(Code.REQUEST_INVALID, f"threads is {self.threads}.", "Give a number of 1 or more.")
         if self.memory_gb is not None and self.memory_gb <= 0:
@@ -172,6 +172,27 @@ class Request:
                 "Name both, or neither.",
             )
 
+    def _require_atlases(self) -> None:
+        """`JobError` REQUEST_INVALID where there is no atlas, or something that only one atlas can have."""
+        if not self.atlases:
+            raise JobError(Code.REQUEST_INVALID, "The request names no atlas.", "Name at least one.")
+        if self.most_atlases is not None and self.most_atlases < 1:
+            raise JobError(Code.REQUEST_INVALID, f"most_atlases is {self.most_atlases}.", "Give a number of 1 or more.")
+        if len(self.atlases) == 1:
+            return
+        of_one = {
+            "start transform": None if self.start in (START_AUTO, START_AS_PLACED) else self.start,
+            "corrections": self.corrections,
+            "result to go on from": self.continue_from,
+        }
+        for what, given in of_one.items():
+            if given is not None:
+                raise JobError(
+                    Code.REQUEST_INVALID,
+                    f"The request names {len(self.atlases)} atlases and the {what} {given}, which belongs to one.",
+                    "Name one atlas, or leave it out.",
+                )
+
     def to_json(self) -> str:
         """The request as a JSON text; paths are written absolute."""
         return json.dumps(_plain(asdict(self)), indent=2)
@@ -190,6 +211,7 @@ class Request:
                 "similarity": Similarity(fields.get("similarity", Similarity.AUTO)),
                 "device": Device(fields.get("device", Device.AUTO)),
                 "refinement": Refinement(fields.get("refinement", Refinement.AUTO)),
+                "fusion": Fusion(fields.get("fusion", Fusion.AUTO)),
                 "landmark_use": LandmarkUse(fields.get("landmark_use", LandmarkUse.CONSTRAIN)),
                 "corrected": tuple(int(value) for value in fields.get("corrected", ())),
             }

@@ -21,7 +21,13 @@ QUALITY_JSON = "quality.json"
 QUALITY_CSV = "quality.csv"
 MANIFEST = "manifest.json"
 CONFIDENCE = "confidence.nii.gz"
-"""Only where a trained method segmented too."""
+"""Only where a trained method segmented too, or several atlases were fused."""
+
+REVIEW = "review.nii.gz"
+"""The labels of the voxels that should be looked at; only where several atlases were fused."""
+
+ATLASES = "atlases"
+"""Folder with a folder for each of several atlases: its labels, warped image, affine and tables."""
 
 REPORT = "report.html"
 THUMBNAIL = "thumbnail.png"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from ..job import Caution, Code, Event, JobError, Kind, StepCost
@@ -20,11 +20,15 @@ class Progress:
     Args:
         report: receives the events.
         cancelled: asked often; once it says yes, the next call here raises `JobError` CANCELLED.
+        shares: the steps in their order and the share of the time that each takes.
     """
 
-    def __init__(self, report: Callable[[Event], None], cancelled: Callable[[], bool]) -> None:
+    def __init__(
+        self, report: Callable[[Event], None], cancelled: Callable[[], bool], shares: Mapping[str, float] = SHARES
+    ) -> None:
         self._report = report
         self._cancelled = cancelled
+        self._shares = shares
         self._step = ""
         self._told = -1.0
         self.costs: list[StepCost] = []
@@ -45,11 +49,11 @@ class Progress:
         if self._cancelled():
             raise JobError(Code.CANCELLED, "The run was cancelled.")
         before = 0.0
-        for name, weight in SHARES.items():
+        for name, weight in self._shares.items():
             if name == self._step:
                 break
             before += weight
-        fraction = before + share * SHARES[self._step]
+        fraction = before + share * self._shares[self._step]
         if message or fraction >= self._told + 0.01:
             self._told = fraction
             self._report(Event(Kind.PROGRESS, message, self._step, round(fraction, 4)))

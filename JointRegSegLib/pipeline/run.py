@@ -21,6 +21,7 @@ from .fuse import fuse
 from .prepare import Inputs, prepare
 from .progress import Progress
 from .propagate import propagate
+from .several import run_several
 from .transform import align_step, register_step
 from .write import manifest, write_images, write_tables
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def run(request: Request, report: Callable[[Event], None], cancelled: Callable[[], bool]) -> Result:
-    """Register the atlas to the target and carry its labels over.
+    """Register the atlas or the atlases to the target and carry their labels over.
 
     Args:
         request: what to do.
@@ -41,6 +42,12 @@ def run(request: Request, report: Callable[[Event], None], cancelled: Callable[[
     Raises:
         JobError: bad input, an environment that cannot do it, or CANCELLED; nothing is left behind then.
     """
+    if len(request.atlases) > 1:
+        return run_several(request, report, cancelled, _run_one)
+    return _run_one(request, report, cancelled)
+
+
+def _run_one(request: Request, report: Callable[[Event], None], cancelled: Callable[[], bool]) -> Result:
     started = datetime.now(timezone.utc)
     progress = Progress(report, cancelled)
     random.seed(request.seed)

@@ -123,3 +123,11 @@ def _run_hidden(command: Sequence[str]) -> object:
     return subprocess.run(
         command, check=False, stdin=subprocess.DEVNULL, capture_output=True, creationflags=CREATE_NO_WINDOW
     )
+
+
+def usable_cores() -> int:
+    """CPU cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # neither macOS nor Windows tells
+        return os.cpu_count() or 1
