@@ -79,14 +79,16 @@ def with_budget(row: Any, chosen: argparse.Namespace) -> Any:
 
 def _tables() -> None:
     """Keep the newest lines and write what is made from them."""
-    from . import networks_tables, studies_tables, tables  # scipy, which the process that runs rows does without
+    # They import scipy, which the process that runs rows does without.
+    from . import comparison_tables, networks_tables, studies_tables, tables
 
     results = Store(RESULTS)
     record(results, KEPT)
     for parts in (studies.STUDIES, networks.NETWORKS):
         record(results, KEPT, parts.values(), newest_of_any_budget)
     tables.write_tables(KEPT, PAGE)
-    pages = [PAGE, *studies_tables.write_tables(KEPT, METHOD_PAGES), networks_tables.write_table(KEPT, METHOD_PAGES)]
+    made = [module.write_table(KEPT, METHOD_PAGES) for module in (networks_tables, comparison_tables)]
+    pages = [PAGE, *studies_tables.write_tables(KEPT, METHOD_PAGES), *made]
     print("wrote " + ", ".join(str(page.relative_to(ROOT)) for page in pages))
 
 

@@ -35,6 +35,10 @@ class Study:
         labelled: training subjects that keep their labels; the first of them is the atlas of the evaluation.
         ablation: a preset whose own lines are laid upon `preset`, or empty.
         merged: give the label maps the preset's structures first: an evaluation compares label by label.
+        seen: the tested subjects train too, without labels.
+        scored: labels that the data set does not score become background.
+        spacing: of the training grid in mm along each axis; the preset's where 0.
+        quality: of what refines.
         budget: what the row may use.
     """
 
@@ -47,6 +51,10 @@ class Study:
     labelled: int
     ablation: str = ""
     merged: bool = False
+    seen: bool = False
+    scored: bool = False
+    spacing: float = 0.0
+    quality: str = "normal"
     budget: StudyBudget = StudyBudget()
 
     @property
@@ -71,8 +79,13 @@ class Study:
 
     @property
     def settings(self) -> dict[str, object]:
-        """Everything that decides the row's figures besides budget, code and machine."""
-        return {k: v for k, v in asdict(self).items() if k not in ("part", "budget")}
+        """Everything that decides the row's figures besides budget, code and machine.
+
+        What came later is left out where it is as it always was: lines that were measured before stay valid.
+        """
+        later = {"seen": False, "scored": False, "spacing": 0.0, "quality": "normal"}
+        own = {k: v for k, v in asdict(self).items() if k not in ("part", "budget")}
+        return {k: v for k, v in own.items() if k not in later or v != later[k]}
 
     @property
     def key(self) -> str:
@@ -83,16 +96,29 @@ class Study:
 _ABLATIONS = (
     ("jrss", 5, ("screening", "loss_uncertainty", "noise_dropout", "noise_warp")),
     ("deepatlas", 1, ("semi",)),
+    ("pgcnet", 5, ("joint", "couple", "pos_embed")),
+    ("bijros", 1, ("frozen_encoder", "acc", "gradient_response")),
+    ("mmln", 5, ("branch_2d", "core", "coupling")),
 )
+_LABELS = {"deepatlas": (1, 3, 5), "jrss": (1, 3, 5), "pgcnet": (1, 5), "bijros": (1, 5), "mmln": (1, 5)}
 
 
 def _few_shot() -> tuple[Study, ...]:
     def row(method: str, preset: str, labelled: int, ablation: str = "") -> Study:
         return Study("few-shot", "hippocampus", 80, 18, method, preset, labelled, ablation)
 
-    methods, presets = ("deepatlas", "jrss"), ("small_mono", "small")
-    rows = [row(method, preset, n) for method in methods for n in (1, 3, 5) for preset in presets]
+    presets = ("small_mono", "small")
+    rows = [row(method, preset, n) for method, numbers in _LABELS.items() for n in numbers for preset in presets]
     return (*rows, *(row(method, "small", n, ablation) for method, n, names in _ABLATIONS for ablation in names))
+
+
+def _brain() -> tuple[Study, ...]:
+    def row(method: str, labelled: int) -> Study:
+        budget = StudyBudget(refined=8)
+        how = {"seen": True, "scored": True, "spacing": 4.0, "quality": "fast"}
+        return Study(BRAIN, "oasis", 5, 8, method, "small", labelled, budget=budget, **how)
+
+    return tuple(row(method, n) for method in _LABELS for n in ((5,) if method in ("deepatlas", "jrss") else (1, 5)))
 
 
 def _lpba40() -> tuple[Study, ...]:
@@ -100,8 +126,11 @@ def _lpba40() -> tuple[Study, ...]:
     return (Study("lpba40", "lpba40", 18, 10, "jrss", "lpba40", 5, merged=True, budget=budget),)
 
 
-_ABOUT = "hippocampus: DeepAtlas and JRSS on 1, 3 and 5 labels beside the same networks trained alone, and ablations"
+BRAIN = "brain-methods"
+_ABOUT = "hippocampus: every method on few labels beside the same networks trained alone, and ablations"
+_BRAIN = "brains at 4 mm on a CPU, not converged: every method alone and refined beside the optimisation alone"
 STUDIES = {
-    "few-shot": Part("few-shot", _ABOUT, 360, _few_shot()),
+    "few-shot": Part("few-shot", _ABOUT, 720, _few_shot()),
+    BRAIN: Part(BRAIN, _BRAIN, 300, _brain()),
     "lpba40": Part("lpba40", "the protocol of JRSS on LPBA40; needs a CUDA device", 660, _lpba40()),
 }

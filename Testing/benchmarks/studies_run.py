@@ -24,7 +24,7 @@ WORK = provenance.ROOT / "bench-results"
 METHOD = "none"
 REFINED = ("images", "joint", "optimisation")
 FIGURES = ("folding", "SDlogJ", "NCC", "seconds")
-Listed = tuple[Path, Path, str]
+Listed = tuple[Path, Path | None, str]
 _SECONDS_A_PAIR = 30.0
 _SLACK = 900.0
 
@@ -76,12 +76,14 @@ def folder_of(row: Study, code: str) -> Path:
 def _figures(row: Study, data: Path, folder: Path) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     model = folder / "trained" / "model.safetensors"
-    listed = _subjects(row, data, folder)
+    preset = _preset(row, data, folder)
+    listed = _subjects(row, data, folder, preset)
     every = _write_subjects(folder / "subjects.csv", listed)
     if not model.is_file():
+        learnt = _write_subjects(folder / "training.csv", _unlabelled(listed)) if row.seen else every
         _jointregseg(row, folder, "train", [
-            "--method", row.method, "--preset", str(_preset(row, folder)), "--labelled", str(row.labelled),
-            "--data", str(every), "--output", str(model.parent), "--max-minutes", f"{row.budget.train_minutes:g}",
+            "--method", row.method, "--preset", str(preset), "--labelled", str(row.labelled),
+            "--data", str(learnt), "--output", str(model.parent), "--max-minutes", f"{row.budget.train_minutes:g}",
             "--resume",
         ])  # fmt: skip
     records = _evaluate(row, folder / "scores", model, every, [METHOD])
@@ -96,19 +98,23 @@ def _figures(row: Study, data: Path, folder: Path) -> dict[str, Any]:
     return rounded({**trained, **collected(records, row.dataset)})
 
 
-def _subjects(row: Study, data: Path, folder: Path) -> list[Listed]:
-    """The scan, label map and split of every subject."""
+def _subjects(row: Study, data: Path, folder: Path, preset: Path) -> list[Listed]:
+    """The scan, label map and split of every subject, its labels those that the preset names where they are chosen."""
     ids = subjects.labelled(data, row.dataset)
     images = [subjects.image(data, row.dataset, name) for name in ids]
     labels = [subjects.labels(data, row.dataset, name) for name in ids]
-    if row.merged:
+    if row.merged or row.scored:
         (folder / "labels").mkdir(exist_ok=True)
         files = [(str(file), str(folder / "labels" / file.name)) for file in labels]
-        preset = methods.presets(row.method)[row.preset]
         run_step(module_command("merged_labels"), {"preset": str(preset), "files": files}, 1, _SLACK)
         labels = [Path(new) for _, new in files]
     splits = ["train"] * row.train + ["test"] * row.test + ["val"] * (len(ids) - row.train - row.test)
     return list(zip(images, labels, splits, strict=True))
+
+
+def _unlabelled(listed: list[Listed]) -> list[Listed]:
+    """The subjects for training, where those that are tested train without labels."""
+    return [(image, None, "train") if split == "test" else (image, label, split) for image, label, split in listed]
 
 
 def _write_subjects(file: Path, listed: list[Listed]) -> Path:
@@ -120,14 +126,19 @@ def _write_subjects(file: Path, listed: list[Listed]) -> Path:
     return file
 
 
-def _preset(row: Study, folder: Path) -> Path:
-    """The row's preset, an ablation's own lines upon it."""
+def _preset(row: Study, data: Path, folder: Path) -> Path:
+    """The row's preset, with an ablation's own lines and what the row asks of the data upon it."""
     known = methods.presets(row.method)
-    if not row.ablation:
+    asked = [f"[data]\nspacing = {[row.spacing] * 3}"] if row.spacing else []
+    if row.scored:
+        named = subjects.named(data, row.dataset)
+        asked += ["[data.structures]", *(f"{json.dumps(name)} = [{value}]" for name, value in named.items())]
+    if not row.ablation and not asked:
         return known[row.preset]
-    own = [text for text in known[row.ablation].read_text(encoding="utf-8").splitlines() if not text.startswith("base")]
+    switched = known[row.ablation].read_text(encoding="utf-8").splitlines() if row.ablation else []
+    own = [text for text in switched if not text.startswith("base")]
     file = folder / "preset.toml"
-    file.write_text("\n".join([f"base = {json.dumps(str(known[row.preset]))}", *own, ""]), encoding="utf-8")
+    file.write_text("\n".join([f"base = {json.dumps(str(known[row.preset]))}", *own, *asked, ""]), encoding="utf-8")
     return file
 
 
@@ -138,6 +149,7 @@ def _evaluate(row: Study, folder: Path, model: Path, data: Path, arms: list[str]
         shutil.rmtree(partial, ignore_errors=True)
         chosen = [word for arm in arms for word in ("--refine", arm)]
         command = ["--model", str(model), "--data", str(data), "--output", str(partial), "--atlases", "1", *chosen]
+        command += ["--quality", row.quality]
         _jointregseg(row, folder.parent, "evaluate", command)
         partial.rename(folder)
     return [json.loads(text) for text in (folder / "records.jsonl").read_text(encoding="utf-8").splitlines()]

@@ -13,8 +13,9 @@ from .studies import STUDIES, Study
 from .studies_run import FIGURES, METHOD, REFINED
 from .tables import table
 
-_TITLES = {"none": "method alone", "images": "refined by images", "joint": "refined by images and segmentation"}
-_TITLES["optimisation"] = "optimisation alone"
+_SOURCES = ("segmentation", "registration")
+TITLES = {"none": "method alone", "images": "refined by images", "joint": "refined by images and segmentation"}
+TITLES["optimisation"] = "optimisation alone"
 _HEAD = ("preset", "labels", "minutes", "steps", "subjects", "segmentation", "registration")
 _BESIDE = ("segmentation, less", "registration, less", "commit")
 _ARMS = ("arm", "subjects", "registration", "fused", "folding %", "SDlogJ", "NCC", "s")
@@ -61,7 +62,9 @@ def method_text(rows: list[Study], lines: list[Line]) -> str:
     shown = [(row, found[row.name]) for row in rows if row.name in found]
     text = []
     if shown:
-        text.append(f"Mean Dice of the method alone; {_machines(found.values())}. Differences are means over subjects")
+        text.append(
+            f"Mean Dice of the method alone; {machines_of(found.values())}. Differences are means over subjects"
+        )
         text.append("with their 95 % interval (Student's t), between rows of the same budget.\n")
         text.append(table((*_HEAD, *_BESIDE), [_row(row, line, found.get(row.beside)) for row, line in shown]))
         refined = [cells for row, line in shown for cells in _arms(row, line)]
@@ -83,9 +86,9 @@ def _row(row: Study, line: Line, beside: Line | None) -> tuple[str, ...]:
     own, budget = line["dice"][METHOD], line["budget"]
     cells = [row.label, str(row.labelled), f"{budget['train_minutes']:g}", str(line["steps"])]
     cells += [str(len(own["registration"]))]
-    cells += [f"{mean(own[source].values()):.4f}" for source in ("segmentation", "registration")]
-    for source in ("segmentation", "registration"):
-        if beside is None or beside["budget"]["train_minutes"] != budget["train_minutes"]:
+    cells += [_dice(own, source) for source in _SOURCES]
+    for source in _SOURCES:
+        if source not in own or beside is None or beside["budget"]["train_minutes"] != budget["train_minutes"]:
             cells.append("-")
             continue
         value, half = difference(own[source], beside["dice"][METHOD][source])
@@ -100,12 +103,17 @@ def _arms(row: Study, line: Line) -> list[tuple[str, ...]]:
         return []
     few = list(dice[REFINED[0]]["registration"])
     rows = []
-    for arm in (METHOD, *REFINED):
+    for arm in (arm for arm in (METHOD, *REFINED) if arm in dice):
         overlaps = [dice[arm].get(source) for source in ("registration", "fused")]
         cells = [f"{_mean(scores, few):.4f}" if scores else "-" for scores in overlaps]
         cells += [f"{_mean(figures[arm][name], few):.3f}" for name in FIGURES]
-        rows.append((f"{row.label}, {row.labelled}", _TITLES[arm], str(len(few)), *cells))
+        rows.append((f"{row.label}, {row.labelled}", TITLES[arm], str(len(few)), *cells))
     return rows
+
+
+def _dice(scores: dict[str, dict[str, float]], source: str) -> str:
+    """Mean Dice of a source of labels; a method that does not segment lacks one."""
+    return f"{mean(scores[source].values()):.4f}" if source in scores else "-"
 
 
 def _mean(values: dict[str, float | None], subjects: list[str]) -> float:
@@ -114,7 +122,8 @@ def _mean(values: dict[str, float | None], subjects: list[str]) -> float:
     return mean(known) if known else float("nan")
 
 
-def _machines(lines: Iterable[Line]) -> str:
+def machines_of(lines: Iterable[Line]) -> str:
+    """The processors, threads and devices that lines were measured with."""
     found = set()
     for line in lines:
         machine, budget = line["machine"], line["budget"]

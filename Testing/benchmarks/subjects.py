@@ -31,8 +31,10 @@ def of_image(file: Path, dataset: str) -> str:
 
 def scored(data: Path, dataset: str) -> list[int] | None:
     """The values that a data set's labels.csv marks as scored; None (all) where it has no such file."""
-    table = data / dataset / "labels.csv"
-    if not table.is_file():
-        return None
-    with table.open(newline="", encoding="utf-8") as stream:
-        return [int(line["value"]) for line in csv.DictReader(stream) if line["scored"] == "1"]
+    return list(named(data, dataset).values()) if (data / dataset / "labels.csv").is_file() else None
+
+
+def named(data: Path, dataset: str) -> dict[str, int]:
+    """Name -> value of the labels that a data set's labels.csv marks as scored."""
+    with (data / dataset / "labels.csv").open(newline="", encoding="utf-8") as stream:
+        return {line["name"]: int(line["value"]) for line in csv.DictReader(stream) if line["scored"] == "1"}

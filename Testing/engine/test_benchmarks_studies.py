@@ -13,7 +13,16 @@ import torch
 
 from JointRegSegLib import methods
 from JointRegSegLib.networks import VoxelMorph
-from Testing.benchmarks import merged_labels, network_run, networks_run, networks_tables, studies_run, studies_tables
+from Testing.benchmarks import (
+    comparison_tables,
+    merged_labels,
+    network_run,
+    networks_run,
+    networks_tables,
+    studies_run,
+    studies_tables,
+    subjects,
+)
 from Testing.benchmarks.__main__ import KEPT, METHOD_PAGES, main
 from Testing.benchmarks.networks import NAMES, NETWORKS
 from Testing.benchmarks.rows import Line, Store, newest_of_any_budget, record
@@ -103,6 +112,40 @@ def test_the_pages_in_the_repository_are_made_from_the_lines_beside_them(method:
     assert studies_tables.markers("few-shot")[0] in text
 
 
+def test_all_methods_stand_side_by_side(tmp_path: Path) -> None:
+    page = METHOD_PAGES / comparison_tables.PAGE
+    assert page.read_text(encoding="utf-8") == comparison_tables.page_text(Store(KEPT))
+    brain, store = BY_NAME["brain-methods/jrss/small/5"], Store(tmp_path)
+    line = line_of(brain, [0.5, 0.6])
+    line["dice"]["joint"] = {**line["dice"]["joint"], "fused": {"0": 0.7, "1": 0.9}}
+    line["figures"]["joint"] = {**line["figures"]["joint"], "seconds": {"0": 2.25, "1": 2.25}}
+    without = BY_NAME["brain-methods/mmln/small/1"]
+    other = line_of(without, [0.5, 0.6])
+    other["dice"] = {arm: {"registration": scores["registration"]} for arm, scores in other["dice"].items()}
+    del other["dice"]["joint"]
+    for found in (line, other, line_of(MONO, [0.3, 0.5])):
+        store.add(found)
+    text = comparison_tables.page_text(store)
+    assert "| jrss | small_mono | 5 | 15 | 7 | 2 | 0.4000 | 0.4000 | 0.250 | 0.25 | c0ffee |" in text
+    joint = "| refined by images and segmentation | 0.5500 | 0.8000 | 0.250 | 2.2 | +0.0000 ± 0.0000 |"
+    assert f"| jrss | small | 5 | 15 | 7 | 2 {joint} +0.2500 ± 0.6353 | +2.0 ± 0.0 |" in text
+    assert "| optimisation alone | 0.5500 | 0.5500 | 0.250 | 0.2 | - | - | - |" in text
+    assert text.count("| mmln | small | 1 |") == 3
+    assert "`brain-methods/mmln/small/5`" in text
+    assert "None of these trainings has converged" in text
+
+
+def test_a_method_that_does_not_segment_has_its_rows() -> None:
+    rows = [BY_NAME[f"few-shot/mmln/{preset}/5"] for preset in ("small_mono", "small")]
+    lines = [line_of(row, [0.5, 0.6]) for row in rows]
+    for line in lines:
+        line["dice"] = {arm: {"registration": d["registration"]} for arm, d in line["dice"].items() if arm != "joint"}
+    text = studies_tables.method_text(rows, lines)
+    assert "| small | 5 | 15 | 7 | 2 | - | 0.5500 | - | `small_mono`: +0.0000 ± 0.0000 | c0ffee |" in text
+    assert "| small, 5 | refined by images |" in text
+    assert "images and segmentation" not in text
+
+
 def test_the_page_of_networks_is_made_from_the_lines_beside_it() -> None:
     page = METHOD_PAGES / "networks.md"
     assert page.read_text(encoding="utf-8") == networks_tables.page_text(Store(KEPT))
@@ -138,9 +181,35 @@ def test_a_row_trains_evaluates_and_goes_on_with_what_is_whole(tmp_path: Path, m
 
 def test_ablations_are_laid_upon_the_preset(tmp_path: Path) -> None:
     row = BY_NAME["few-shot/jrss/small+screening/5"]
-    found = methods.read_settings("jrss", studies_run._preset(row, tmp_path))
+    found = methods.read_settings("jrss", studies_run._preset(row, tmp_path, tmp_path))
     small = methods.read_settings("jrss", methods.presets("jrss")["small"])
     assert found == replace(small, strategy=replace(small.strategy, screening=False))
+
+
+def test_the_scored_structures_and_the_spacing_are_laid_upon_the_preset(tmp_path: Path) -> None:
+    (tmp_path / "oasis").mkdir()
+    (tmp_path / "oasis" / "labels.csv").write_text('value,name,scored\n1,air,0\n4,"left, inner",1\n11,right,1\n')
+    row = BY_NAME["brain-methods/pgcnet/small/1"]
+    found = methods.read_settings("pgcnet", studies_run._preset(row, tmp_path, tmp_path))
+    small = methods.read_settings("pgcnet", methods.presets("pgcnet")["small"])
+    structures = {"left, inner": (4,), "right": (11,)}
+    assert found == replace(small, data=replace(small.data, spacing=(4.0, 4.0, 4.0), structures=structures))
+    assert subjects.scored(tmp_path, "oasis") == [4, 11]
+    assert subjects.scored(tmp_path, "hippocampus") is None
+
+
+def test_tested_subjects_that_train_show_no_labels(tmp_path: Path) -> None:
+    image, label = tmp_path / "i.nii.gz", tmp_path / "l.nii.gz"
+    listed = [(image, label, split) for split in ("train", "test", "val")]
+    assert studies_run._unlabelled(listed) == [(image, label, "train"), (image, None, "train"), (image, label, "val")]
+    file = studies_run._write_subjects(tmp_path / "training.csv", studies_run._unlabelled(listed))
+    assert file.read_text(encoding="utf-8").splitlines()[2] == f"{image},,train"
+
+
+def test_settings_that_came_later_leave_older_lines_valid() -> None:
+    assert set(SMALL.settings) == {"dataset", "train", "test", "method", "preset", "labelled", "ablation", "merged"}
+    row = BY_NAME["brain-methods/pgcnet/small/1"]
+    assert {"seen", "scored", "spacing", "quality"} <= set(row.settings)
 
 
 def test_merged_structures_carry_their_first_value() -> None:
