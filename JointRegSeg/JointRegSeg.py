@@ -187,12 +187,16 @@ class JointRegSegLogic(ScriptedLoadableModuleLogic):
         """
         from JointRegSegLib.job import Device, Quality, Similarity
         from JointRegSegLib.panel.inputs import START_WORDS, Inputs, find_choice, find_node
+        from JointRegSegLib.scene import AtlasSource
 
-        inputs = Inputs(
-            atlas=find_node(atlas, "atlas"),
+        source = AtlasSource(
+            image=find_node(atlas, "atlas"),
             labels=find_node(atlasLabels, "atlasLabels"),
+            mask=find_node(atlasMask, "atlasMask"),
+        )
+        inputs = Inputs(
+            atlases=(source,),
             target=find_node(target, "target"),
-            atlas_mask=find_node(atlasMask, "atlasMask"),
             target_mask=find_node(targetMask, "targetMask"),
             quality=find_choice(Quality, quality, "quality"),
             similarity=find_choice(Similarity, similarity, "similarity"),

@@ -1,17 +1,21 @@
-"""The nodes and choices of one run, and why they cannot be run yet."""
+"""The scans and choices of a run, and why they cannot be run yet."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+from pathlib import Path
 from typing import Any, TypeVar
 
 import slicer
 from slicer.i18n import tr as _
 
-from ..job import Code, Device, JobError, Quality, Refinement, Similarity
+from ..job import Code, Device, JobError, LandmarkUse, Quality, Refinement, Similarity
+from ..job.fusion import Fusion
 from ..job.request import OPTIMISATION, START_AS_PLACED, START_AUTO
 from ..library.models import Installed
+from ..scene import AtlasSource
+from .entries import IMAGE, LABELS, MASK, POINTS, TABLE, EntryList
 
 START_WORDS = (START_AUTO, START_AS_PLACED)
 
@@ -20,17 +24,20 @@ Choice = TypeVar("Choice", bound=Enum)
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a run is made of. Nodes are MRML nodes or None; `start` is "auto", "as-placed" or a transform node.
+    """What a run on one target is made of.
+
+    Nodes are MRML nodes or None; `start` is "auto", "as-placed" or a transform node.
 
     Attributes:
         model: the installed model that registers, or None for the optimization.
+        key: of the target in the list of targets; empty for the one chosen alone.
     """
 
-    atlas: Any = None
-    labels: Any = None
+    atlases: tuple[AtlasSource, ...] = ()
     target: Any = None
-    atlas_mask: Any = None
     target_mask: Any = None
+    target_points: Any = None
+    landmark_use: LandmarkUse = LandmarkUse.CONSTRAIN
     quality: Quality = Quality.NORMAL
     similarity: Similarity = Similarity.AUTO
     device: Device = Device.AUTO
@@ -38,17 +45,20 @@ class Inputs:
     seed: int = 0
     model: Installed | None = None
     refinement: Refinement = Refinement.AUTO
+    fusion: Fusion = Fusion.AUTO
+    most_atlases: int | None = None
+    key: str = ""
 
     @classmethod
-    def from_parameters(cls, parameters: Any, model: Installed | None = None) -> Inputs:
-        """The choices that a parameter node holds, with the model that it names."""
+    def of_parameters(cls, parameters: Any, model: Installed | None = None) -> tuple[Inputs, ...]:
+        """The choices that a parameter node holds, one for each target, with the model that it names."""
         from_transform = parameters.start.name == "TRANSFORM"
-        return cls(
-            atlas=parameters.atlasVolume,
-            labels=parameters.atlasLabels,
+        common = cls(
+            atlases=_atlases(parameters),
             target=parameters.targetVolume,
-            atlas_mask=parameters.atlasMask,
             target_mask=parameters.targetMask,
+            target_points=parameters.targetPoints,
+            landmark_use=LandmarkUse(parameters.landmarkUse.value),
             quality=Quality(parameters.quality.value),
             similarity=Similarity(parameters.similarity.value),
             device=Device(parameters.device.value),
@@ -56,6 +66,21 @@ class Inputs:
             seed=parameters.seed,
             model=model,
             refinement=Refinement(parameters.refinement.value),
+            fusion=Fusion(parameters.fusion.value),
+            most_atlases=parameters.mostAtlases or None,
+        )
+        targets = EntryList(parameters, "targetList").entries
+        if not targets:
+            return (common,)
+        return tuple(
+            replace(
+                common,
+                target=entry.parts[IMAGE],
+                target_mask=entry.parts.get(MASK),
+                target_points=entry.parts.get(POINTS),
+                key=entry.key,
+            )
+            for entry in targets
         )
 
     @property
@@ -66,11 +91,11 @@ class Inputs:
     def arguments(self) -> dict[str, Any]:
         """These, under the names of `scene.request_from_nodes`."""
         return {
-            "atlas": self.atlas,
-            "atlas_labels": self.labels,
+            "atlases": self.atlases,
             "target": self.target,
-            "atlas_mask": self.atlas_mask,
             "target_mask": self.target_mask,
+            "target_points": self.target_points,
+            "landmark_use": self.landmark_use,
             "start": self.start,
             "quality": self.quality,
             "similarity": self.similarity,
@@ -79,24 +104,64 @@ class Inputs:
             "method": self.method,
             "model": self.model.path if self.model is not None else None,
             "refinement": self.refinement,
+            "fusion": self.fusion,
+            "most_atlases": self.most_atlases,
         }
 
     def problem(self) -> str:
         """Why these cannot be run, as a sentence that says what to do; empty where they can."""
-        if self.atlas is None:
-            return _("Select the atlas: a scan whose structures are already labeled.")
-        if self.labels is None:
-            return _("Select the labels of the atlas.")
+        for atlas in self.atlases:
+            if atlas.image is None:
+                return _("Select the atlas: a scan whose structures are already labeled.")
+            if atlas.labels is None:
+                return _("Select the labels of the atlas.")
         if self.target is None:
             return _("Select the target: the scan to segment.")
-        if self.atlas is self.target:
+        if any(atlas.image is self.target for atlas in self.atlases):
             return _("The atlas and the target are the same volume. Select two different ones.")
         if self.start is None:
             return _("Select the transform to start from, or another start.")
-        for node in (self.atlas, self.labels, self.target, self.atlas_mask, self.target_mask):
-            if node is not None and _is_empty(node):
+        return self._problem_of_points() or self._problem_of_voxels()
+
+    def _problem_of_points(self) -> str:
+        of_atlases = [atlas.points for atlas in self.atlases]
+        if self.target_points is None and any(points is not None for points in of_atlases):
+            return _("Select the target's points too, or no points of the atlas.")
+        if self.target_points is not None and any(points is None for points in of_atlases):
+            return _("Select the points of each atlas too, or no points of the target.")
+        for points in (self.target_points, *of_atlases):
+            if points is not None and points.GetNumberOfControlPoints() == 0:
+                return _("{name} has no points. Place some, or select another list.").format(name=points.GetName())
+        return ""
+
+    def _problem_of_voxels(self) -> str:
+        nodes = [part for atlas in self.atlases for part in (atlas.image, atlas.labels, atlas.mask)]
+        for node in (*nodes, self.target, self.target_mask):
+            if node is not None and not isinstance(node, Path) and _is_empty(node):
                 return _("{name} is empty. Select another one.").format(name=node.GetName())
         return ""
+
+
+def problem_of(runs: tuple[Inputs, ...]) -> str:
+    """Why a run on these targets cannot begin; empty where it can."""
+    return next((problem for inputs in runs if (problem := inputs.problem())), "")
+
+
+def _atlases(parameters: Any) -> tuple[AtlasSource, ...]:
+    entries = EntryList(parameters, "atlasList").entries
+    if not entries:
+        p = parameters
+        return (AtlasSource(p.atlasVolume, p.atlasLabels, p.atlasMask, p.atlasPoints),)
+    return tuple(
+        AtlasSource(
+            entry.parts[IMAGE],
+            entry.parts[LABELS],
+            entry.parts.get(MASK),
+            entry.parts.get(POINTS),
+            entry.parts.get(TABLE),
+        )
+        for entry in entries
+    )
 
 
 def _is_empty(node: Any) -> bool:

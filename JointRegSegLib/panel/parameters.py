@@ -7,6 +7,7 @@ from typing import Annotated, Union
 
 from slicer import (
     vtkMRMLLabelMapVolumeNode,
+    vtkMRMLMarkupsFiducialNode,
     vtkMRMLScalarVolumeNode,
     vtkMRMLSegmentationNode,
     vtkMRMLTransformNode,
@@ -14,7 +15,8 @@ from slicer import (
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
-from ..job import Device, Quality, Refinement, Similarity
+from ..job import Device, LandmarkUse, Quality, Refinement, Similarity
+from ..job.fusion import Fusion
 from ..job.request import START_AS_PLACED, START_AUTO
 
 
@@ -97,6 +99,35 @@ class StartChoice(Enum):
         }[self.name]
 
 
+class FusionChoice(Enum):
+    """`Fusion`, with words for the panel."""
+
+    AUTO = Fusion.AUTO.value
+    MAJORITY = Fusion.MAJORITY.value
+    LOCAL = Fusion.LOCAL.value
+    JOINT = Fusion.JOINT.value
+    STAPLE = Fusion.STAPLE.value
+
+    def label(self) -> str:
+        return {
+            "AUTO": _("Automatic"),
+            "MAJORITY": _("Majority of the atlases"),
+            "LOCAL": _("Weighted by local similarity"),
+            "JOINT": _("Joint label fusion"),
+            "STAPLE": _("STAPLE"),
+        }[self.name]
+
+
+class LandmarkUseChoice(Enum):
+    """`LandmarkUse`, with words for the panel."""
+
+    CONSTRAIN = LandmarkUse.CONSTRAIN.value
+    CHECK = LandmarkUse.CHECK.value
+
+    def label(self) -> str:
+        return {"CONSTRAIN": _("As constraints"), "CHECK": _("As a check (error in mm)")}[self.name]
+
+
 # `X | Y` instead of Union is not understood by the parameter nodes of every Slicer that we support.
 LabelsNode = Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, None]  # noqa: UP007
 
@@ -109,15 +140,24 @@ class Parameters:
 
     Attributes:
         model: name of the installed model that registers; empty for the optimization.
+        mostAtlases: register only so many of the atlases, those most like the target; 0 for all.
+        atlasList, targetList: as `entries.EntryList` keeps them; empty for the nodes chosen one by one.
     """
 
     atlasVolume: vtkMRMLScalarVolumeNode
     atlasLabels: LabelsNode
     targetVolume: vtkMRMLScalarVolumeNode
+    atlasList: str = ""
+    targetList: str = ""
+    atlasPoints: vtkMRMLMarkupsFiducialNode
+    targetPoints: vtkMRMLMarkupsFiducialNode
+    landmarkUse: LandmarkUseChoice = LandmarkUseChoice.CONSTRAIN
     model: str = ""
     refinement: RefinementChoice = RefinementChoice.AUTO
     quality: QualityChoice = QualityChoice.NORMAL
     similarity: SimilarityChoice = SimilarityChoice.AUTO
+    fusion: FusionChoice = FusionChoice.AUTO
+    mostAtlases: Annotated[int, WithinRange(0, 999)] = 0
     device: DeviceChoice = DeviceChoice.AUTO
     atlasMask: LabelsNode
     targetMask: LabelsNode

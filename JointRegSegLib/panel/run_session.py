@@ -15,7 +15,7 @@ import qt
 import slicer
 
 from ..job import Code, Event, JobError, Kind, Request, Result
-from ..scene import Grids, load_result, request_from_nodes
+from ..scene import AtlasSource, Grids, load_result, request_from_nodes
 from ..service import client
 from .inputs import Inputs
 
@@ -105,7 +105,8 @@ class RunSession:
         self._folder: Path | None = None
         self._grids: Grids | None = None
         self._keep_files = keep_files
-        self._atlas_id = self.target_id = ""
+        self._atlas_ids: dict[str, str] = {}
+        self.target_id = ""
         self._timer = qt.QTimer()
         self._timer.setInterval(POLL_MILLISECONDS)
         self._timer.timeout.connect(self._poll)
@@ -165,7 +166,10 @@ class RunSession:
             self._folder = Path(slicer.util.tempDirectory("JointRegSeg"))
             work_folder = self._folder / _WORK
             work_folder.mkdir()
-            self._atlas_id, self.target_id = inputs.atlas.GetID(), inputs.target.GetID()
+            self._atlas_ids = _ids_by_name(inputs.atlases)
+            self.target_id = inputs.target.GetID()
+            if slicer.mrmlScene.GetNodeByID(self.target_id or "") is not inputs.target:
+                raise JobError(Code.REQUEST_INVALID, "The target was deleted before its turn.", "Load it again.")
             request, self.notes = request_from_nodes(
                 slicer.mrmlScene, inputs=work_folder, output=self._folder / "result", **inputs.arguments()
             )
@@ -201,8 +205,11 @@ class RunSession:
     def _finish(self, result: Result) -> None:
         if self.state is State.CANCELLING:  # it ended before it heard
             raise JobError(Code.CANCELLED, "The run was cancelled.")
+        names = iter(self._atlas_ids)
+        # Of several atlases the transforms are those of the one that the result names.
+        atlas_id = self._atlas_ids.get(result.manifest.get("most_alike", next(names, "")), "")
         self.nodes = load_result(
-            slicer.mrmlScene, result, target_id=self.target_id, atlas_id=self._atlas_id, grids=self._grids
+            slicer.mrmlScene, result, target_id=self.target_id, atlas_id=atlas_id, grids=self._grids
         )
         self.result = result
         self.seconds = time.monotonic() - self._began
@@ -234,6 +241,14 @@ class RunSession:
     def _enter(self, state: State) -> None:
         self.state = state
         self._on_change()
+
+
+def _ids_by_name(atlases: tuple[AtlasSource, ...]) -> dict[str, str]:
+    """The ID of each atlas, empty for files, by what a result calls it."""
+    return {
+        atlas.name or f"atlas {number}": "" if atlas.is_file else atlas.image.GetID() or ""
+        for number, atlas in enumerate(atlases, 1)
+    }
 
 
 def _nothing(*_: Any) -> None:

@@ -24,12 +24,12 @@ class Grids:
     """Where the scans of a request lie; to be read before the run, which removes the exported scans at its end."""
 
     target: Grid
-    atlas: Grid
+    atlases: tuple[Grid, ...]
 
     @classmethod
     def of(cls, request: Request) -> Grids:
         """From the headers of the request's files."""
-        return cls(_file_grid(request.target), _file_grid(request.atlases[0].image))
+        return cls(_file_grid(request.target), tuple(_file_grid(atlas.image) for atlas in request.atlases))
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Contents:
                 raise _invalid(result, f"{name} and {files.SEGMENTATION} are on different grids.")
         if expected is not None and not expected.target.same_as(named.grid):
             raise _invalid(result, "its images are not on the target's grid.")
-        if expected is not None and not expected.atlas.same_as(inverse):
+        if expected is not None and not any(grid.same_as(inverse) for grid in expected.atlases):
             raise _invalid(result, f"{files.FIELD_INVERSE} is not on the atlas's grid.")
         if not np.array_equal(sitk.GetArrayViewFromImage(labels), named.array):
             raise _invalid(result, f"{files.LABELS} and {files.SEGMENTATION} do not say the same.")

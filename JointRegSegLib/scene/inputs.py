@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,27 +10,54 @@ from typing import Any
 import numpy as np
 import vtk
 
-from ..job import Atlas, Code, Device, JobError, Quality, Refinement, Request, Similarity
+from ..job import Atlas, Code, Device, JobError, LandmarkUse, Quality, Refinement, Request, Similarity
+from ..job.fusion import Fusion
 from ..job.request import OPTIMISATION, START_AUTO
 from ..volumes import Grid, LabelMap, present_values, read_label_map, to_sitk, write_affine, write_segmentation
 from ..volumes.writing import write_image
 from .geometry import RAS_LPS, Voxels, matrix_of, voxels_of
 from .labels import labels_of_segmentation, table_of_label_map
+from .points import write_points
 
-ATLAS, ATLAS_LABELS, ATLAS_MASK = "atlas.nrrd", "atlas_labels.seg.nrrd", "atlas_mask.nrrd"
+ATLAS, ATLAS_LABELS, ATLAS_MASK = "atlas{}.nrrd", "atlas{}_labels.seg.nrrd", "atlas{}_mask.nrrd"
+ATLAS_POINTS, TARGET_POINTS = "atlas{}_points.mrk.json", "target_points.mrk.json"
 TARGET, TARGET_MASK, START = "target.nrrd", "target_mask.nrrd", "start.tfm"
+
+
+@dataclass(frozen=True)
+class AtlasSource:
+    """A labeled scan in the scene or on disk.
+
+    Attributes:
+        image, labels: nodes or their IDs, or the paths of two files.
+        mask: a node, or None; only beside an image in the scene.
+        points: a markups node, or None.
+        table: names and colors of a label file, or None.
+        name: what the result calls it; empty for a number, because names may be a patient's.
+    """
+
+    image: Any
+    labels: Any
+    mask: Any = None
+    points: Any = None
+    table: Path | None = None
+    name: str = ""
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it lies on disk."""
+        return isinstance(self.image, Path)
 
 
 def request_from_nodes(
     scene: Any,
     *,
-    atlas: Any,
-    atlas_labels: Any,
+    atlases: Sequence[AtlasSource],
     target: Any,
     output: Path,
     inputs: Path,
-    atlas_mask: Any = None,
     target_mask: Any = None,
+    target_points: Any = None,
     start: Any = START_AUTO,
     quality: Quality = Quality.NORMAL,
     similarity: Similarity = Similarity.AUTO,
@@ -41,18 +69,20 @@ def request_from_nodes(
     method: str = OPTIMISATION,
     model: Path | None = None,
     refinement: Refinement = Refinement.AUTO,
+    fusion: Fusion = Fusion.AUTO,
+    most_atlases: int | None = None,
+    landmark_use: LandmarkUse = LandmarkUse.CONSTRAIN,
 ) -> tuple[Request, list[str]]:
     """Write the nodes' images to files and describe the run.
 
     Args:
         scene: the vtkMRMLScene that the nodes belong to.
-        atlas: the labelled scan, a scalar volume node; this and the other nodes may be given by ID.
-        atlas_labels: its labels, a label map volume node or a segmentation node.
-        target: the scan to segment, a scalar volume node.
+        atlases: the labelled scans: scalar volume nodes with label map volume nodes or segmentation nodes, or files.
+        target: the scan to segment, a scalar volume node; this and the other nodes may be given by ID.
         output: the folder for the result.
         inputs: the folder for the files made here; it is created where missing.
-        atlas_mask: voxels of the atlas to compare, a label map volume node or a segmentation node, or None for all.
-        target_mask: the same for the target.
+        target_mask: voxels of the target to compare, a label map volume node or a segmentation node, or None for all.
+        target_points: markups node of the points that the atlases' points belong to, or None.
         start: "auto", "as-placed", a transform file's path, or a linear transform node that would bring the atlas to
             the target as its parent.
         quality: see `Request`, as for the settings that follow.
@@ -63,18 +93,12 @@ def request_from_nodes(
     Raises:
         JobError: IMAGE_EMPTY, NOT_3D, LABELS_EMPTY, LABELS_ELSEWHERE, LABELS_NEGATIVE, LABELS_NOT_INTEGER,
             LABELS_TOO_LARGE, SEGMENTS_OVERLAP, MASK_EMPTY, MASK_ELSEWHERE, START_INVALID, REQUEST_INVALID,
-            OUTPUT_UNWRITABLE, DISK_FULL.
+            LANDMARKS_INVALID, OUTPUT_UNWRITABLE, DISK_FULL.
     """
     export = _Export(scene, inputs)
-    atlas_scan = export.volume(atlas, ATLAS, "atlas")
     target_scan = export.volume(target, TARGET, "target")
-    labelled = Atlas(
-        image=inputs / ATLAS,
-        labels=export.labels(atlas_labels, atlas_scan),
-        mask=export.mask(atlas_mask, ATLAS_MASK, atlas_scan, "atlas"),
-    )
     request = Request(
-        atlases=(labelled,),
+        atlases=tuple(export.atlas(source, number) for number, source in enumerate(atlases, 1)),
         target=inputs / TARGET,
         output=output,
         target_mask=export.mask(target_mask, TARGET_MASK, target_scan, "target"),
@@ -89,6 +113,10 @@ def request_from_nodes(
         method=method,
         model=model,
         refinement=refinement,
+        fusion=fusion,
+        most_atlases=most_atlases,
+        landmarks=export.points(target_points, TARGET_POINTS, "target"),
+        landmark_use=landmark_use,
     )
     return request, export.notes
 
@@ -131,7 +159,29 @@ class _Export:
         write_image(self._folder / file, to_sitk(volume.array, volume.grid), compress=False)
         return _Scan(voxels, volume.grid)
 
-    def labels(self, given: Any, scan: _Scan) -> Path:
+    def atlas(self, source: AtlasSource, number: int) -> Atlas:
+        """Write an atlas, or name its files."""
+        points = self.points(source.points, ATLAS_POINTS.format(number), "atlas")
+        if source.is_file:
+            return Atlas(source.image, source.labels, source.table, landmarks=points, name=source.name)
+        file = ATLAS.format(number)
+        scan = self.volume(source.image, file, "atlas")
+        return Atlas(
+            image=self._folder / file,
+            labels=self.labels(source.labels, ATLAS_LABELS.format(number), scan),
+            mask=self.mask(source.mask, ATLAS_MASK.format(number), scan, "atlas"),
+            landmarks=points,
+            name=source.name,
+        )
+
+    def points(self, given: Any, file: str, role: str) -> Path | None:
+        """Write points, or nothing where none are given."""
+        if given is None or given == "":
+            return None
+        write_points(self._folder / file, self._node(given, ("vtkMRMLMarkupsNode",), f"{role} points"))
+        return self._folder / file
+
+    def labels(self, given: Any, file: str, scan: _Scan) -> Path:
         """Write the atlas's labels on the atlas's grid, with names, colors and terminology."""
         node = self._node(given, ("vtkMRMLLabelMapVolumeNode", "vtkMRMLSegmentationNode"), "atlas labels")
         if node.IsA("vtkMRMLSegmentationNode"):
@@ -150,8 +200,8 @@ class _Export:
         lost = [label.name for value, label in table.items() if value not in values]
         if lost:
             self.notes.append(f"Without voxels on the atlas, and so left out: {', '.join(lost)}.")
-        write_segmentation(self._folder / ATLAS_LABELS, LabelMap(array, scan.grid, table.restricted(values)))
-        return self._folder / ATLAS_LABELS
+        write_segmentation(self._folder / file, LabelMap(array, scan.grid, table.restricted(values)))
+        return self._folder / file
 
     def mask(self, given: Any, file: str, scan: _Scan, role: str) -> Path | None:
         """Write a mask on its scan's grid, or nothing where none is given."""

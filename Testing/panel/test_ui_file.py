@@ -15,11 +15,12 @@ ALLOWED = {
     "QProgressBar",
     "QPushButton",
     "QSpinBox",
+    "QTableWidget",
     "ctkCollapsibleButton",
     "qMRMLNodeComboBox",
     "qMRMLWidget",
 }
-BY_SECTIONS = {"model"}
+BY_SECTIONS = {"atlasList", "model", "targetList"}
 """Parameters that no widget is bound to: a section of the panel shows them."""
 
 

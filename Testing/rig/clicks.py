@@ -10,3 +10,9 @@ from PySide6 import QtCore, QtTest
 def click(widget: Any) -> None:
     """Click a widget in its middle; a disabled one does not notice."""
     QtTest.QTest.mouseClick(widget, QtCore.Qt.MouseButton.LeftButton)
+
+
+def click_cell(table: Any, row: int, column: int) -> None:
+    """Click a cell of a table."""
+    place = table.visualItemRect(table.item(row, column)).center()
+    QtTest.QTest.mouseClick(table.viewport(), QtCore.Qt.MouseButton.LeftButton, pos=place)

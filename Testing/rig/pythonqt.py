@@ -161,6 +161,12 @@ def application() -> Any:
     return QtWidgets.QApplication.instance() or QtWidgets.QApplication(["rig"])
 
 
+class QTimer(wrapped(QtCore.QTimer)):
+    """Slicer puts a function of its own in the place of the property."""
+
+    singleShot = staticmethod(QtCore.QTimer.singleShot)
+
+
 def keep_settings_in(folder: str) -> None:
     """Where `qt.QSettings` writes, in place of the user's own settings."""
     QtCore.QCoreApplication.setOrganizationName("JointRegSegRig")
@@ -180,6 +186,6 @@ def install() -> types.ModuleType:
     """Put `qt` into `sys.modules` and start the Qt application."""
     application()
     qt.QUiLoader = QUiLoader
-    qt.QFileDialog = QFileDialog
+    qt.QFileDialog, qt.QTimer = QFileDialog, QTimer
     sys.modules["qt"] = qt
     return qt

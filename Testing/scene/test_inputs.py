@@ -18,7 +18,7 @@ need("slicer", "slicer-core")
 import slicer.util  # noqa: E402
 import vtk  # noqa: E402
 
-from JointRegSegLib.scene import request_from_nodes  # noqa: E402
+from JointRegSegLib.scene import AtlasSource, request_from_nodes  # noqa: E402
 
 pytestmark = pytest.mark.mrml
 
@@ -105,7 +105,10 @@ def ask(a_scene: Any, an_atlas: Any, a_target: Any, a_label_map: Any, tmp_path: 
     """Makes a request from the usual nodes, any of them replaced."""
 
     def make(**changed: Any) -> tuple[Request, list[str]]:
-        nodes = {"atlas": an_atlas, "atlas_labels": a_label_map, "target": a_target} | changed
+        names = {"atlas": "image", "atlas_labels": "labels", "atlas_mask": "mask", "atlas_points": "points"}
+        parts = {part: changed.pop(name) for name, part in names.items() if name in changed}
+        atlas = AtlasSource(**{"image": an_atlas, "labels": a_label_map} | parts)
+        nodes = {"atlases": [atlas], "target": a_target} | changed
         return request_from_nodes(a_scene, output=tmp_path / "result", inputs=tmp_path / "inputs", **nodes)
 
     return make

@@ -1,0 +1,44 @@
+"""Rows in a table widget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import qt
+
+
+def set_up(table: Any, headers: Sequence[str]) -> None:
+    """Give a table its columns; the first takes the room that is left."""
+    table.setColumnCount(len(headers))
+    table.setHorizontalHeaderLabels(list(headers))
+    table.verticalHeader().hide()
+    table.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.Stretch)
+
+
+def fill(table: Any, rows: Sequence[tuple[str, Sequence[str]]]) -> None:
+    """Show rows, each as a key, which `selected_keys` gives back, and its cells."""
+    kept = selected_keys(table)
+    before = table.blockSignals(True)
+    table.setRowCount(len(rows))
+    for row, (key, cells) in enumerate(rows):
+        for column, cell in enumerate(cells):
+            item = qt.QTableWidgetItem(cell)
+            item.setData(qt.Qt.UserRole, key)
+            item.setToolTip(cell)
+            table.setItem(row, column, item)
+        if key in kept:
+            table.selectRow(row)
+    table.blockSignals(before)
+
+
+def selected_keys(table: Any) -> list[str]:
+    """The keys of the rows that the user selected."""
+    rows = sorted({index.row() for index in table.selectionModel().selectedRows()})
+    return [key_at(table, row) for row in rows]
+
+
+def key_at(table: Any, row: int) -> str:
+    """The key of a row; empty where there is no such row."""
+    item = table.item(row, 0)
+    return "" if item is None else str(item.data(qt.Qt.UserRole))
