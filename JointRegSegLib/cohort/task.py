@@ -13,12 +13,12 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
-from ..job import Code, JobError, Request, Result
+from ..job import Atlas, Code, JobError, Request, Result
 from ..job.result import REPORT
 from ..service.client import WORKER, Job, start
 from ..service.failures import as_job_error
 from ..service.launch import worker_environment
-from .words import known_paths_named, without_paths
+from .words import fit_to_publish, known_paths_named
 
 _POLL_SECONDS = 0.25
 _REPORT_SECONDS = 600.0
@@ -89,7 +89,7 @@ def is_done(output: Path) -> bool:
 
 def make_report(request: Request) -> str:
     """Write the page of a finished case, in a process of its own; what went wrong in words, empty where nothing did."""
-    atlas = request.atlases[0]
+    atlas = _shown_atlas(request)
     command = [sys.executable, "-m", "JointRegSegLib.cli", "report", str(request.output), "--quiet"]
     command += ["--target", str(request.target), "--atlas", str(atlas.image), "--atlas-labels", str(atlas.labels)]
     environment = worker_environment(os.environ, sys.executable)
@@ -98,11 +98,18 @@ def make_report(request: Request) -> str:
             command, env=environment, capture_output=True, text=True, timeout=_REPORT_SECONDS, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as problem:
-        return without_paths(f"No report was written: {problem}", request)
+        return fit_to_publish(f"No report was written: {problem}", request)
     if done.returncode == 0:
         return ""
     words = [line for line in done.stderr.splitlines() if line.startswith("error [")] or ["it ended early"]
-    return without_paths(f"No report was written: {words[-1]}", request)
+    return fit_to_publish(f"No report was written: {words[-1]}", request)
+
+
+def _shown_atlas(request: Request) -> Atlas:
+    """The atlas that the result's fields belong to."""
+    name = str(Result(request.output).manifest.get("most_alike"))
+    named = {atlas.name or f"atlas {number}": atlas for number, atlas in enumerate(request.atlases, 1)}
+    return named.get(name, request.atlases[0])
 
 
 def _run(task: Task, request: Request) -> Outcome:
@@ -153,4 +160,4 @@ def _keep_log(task: Task, job: Job, request: Request) -> None:
 
 def _failed(task: Task, error: JobError, request: Request) -> Outcome:
     words = error.message if Path(task.log).is_file() else str(error)
-    return Outcome(task.id, State.FAILED, error.code.value, without_paths(words, request))
+    return Outcome(task.id, State.FAILED, error.code.value, fit_to_publish(words, request))

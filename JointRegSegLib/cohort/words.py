@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from ..job import Request
-
-_PATH = re.compile(r"(?<![\w.…])(?:[A-Za-z]:)?[\\/][^\s'\"“”]*[^\s'\"“”.,:;]")
+from ..report.page import without_paths
 
 
 def known_paths_named(text: str, request: Request) -> str:
@@ -27,6 +25,6 @@ def known_paths_named(text: str, request: Request) -> str:
     return text
 
 
-def without_paths(text: str, request: Request) -> str:
-    """As `known_paths_named`, and whatever else looks like an absolute path is an ellipsis."""
-    return _PATH.sub("…", known_paths_named(text, request))
+def fit_to_publish(text: str, request: Request) -> str:
+    """As `known_paths_named`, and no other absolute path either."""
+    return without_paths(known_paths_named(text, request))

@@ -16,7 +16,7 @@ from ..cohort.cluster import Slurm, compute_on, connected, slurm
 from ..cohort.local import compute, places
 from ..cohort.run import Cohort, Compute, run_cohort
 from ..cohort.task import State
-from ..job import Device, Quality, Refinement, Request, Similarity
+from ..job import Device, Fusion, Quality, Refinement, Request, Similarity
 from ..job.errors import EXIT_BAD_INPUT, EXIT_OK
 from ..job.request import OPTIMISATION
 from ..library.models import find_model
@@ -24,6 +24,7 @@ from ..library.opening import open_library
 from ..methods import METHODS
 from ..service.client import probe
 from ..training.card import load_card
+from .atlas_arguments import add_fusion
 from .common import add_machine
 
 
@@ -51,6 +52,7 @@ def add(command: argparse.ArgumentParser) -> None:
     how.add_argument("--similarity", choices=[s.value for s in Similarity], default="auto", help="default: auto")
     how.add_argument("--start", choices=["auto", "as-placed"], default="auto", help="default: auto")
     how.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random; default: 0")
+    add_fusion(how)
     how.add_argument("--memory-gb", type=float, metavar="GB", help="the most memory of one case; default: a fair share")
     add_machine(how)
     where = command.add_argument_group("where (without these: on this machine)")
@@ -92,6 +94,8 @@ def batch(arguments: argparse.Namespace) -> int:
         method=arguments.method or (OPTIMISATION if card is None else card.method),
         model=model,
         refinement=Refinement(arguments.refine),
+        fusion=Fusion(arguments.fusion),
+        most_atlases=arguments.most_atlases,
     )
     cohort = Cohort(
         folder=arguments.output,

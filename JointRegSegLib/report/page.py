@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from ..extras import load_extra
 from ..job import Status
 
 TEMPLATES = Path(__file__).with_name("templates")
+_PATH = re.compile(r"(?<![\w.…<])(?:[A-Za-z]:)?[\\/][^\s'\"“”]*[^\s'\"“”.,:;]")
 STATUS_WORDS = {Status.GOOD: "good", Status.LOOK: "look", Status.BAD: "bad", Status.NONE: ""}
 
 
@@ -26,6 +28,11 @@ def render(template: str, **values: Any) -> str:
     )
     page: str = environment.get_template(template).render(version=__version__, **values)
     return page
+
+
+def without_paths(text: str) -> str:
+    """The text with an ellipsis for whatever looks like an absolute path, which may tell who is shown."""
+    return _PATH.sub("…", text)
 
 
 def as_data(png: bytes) -> str:

@@ -113,6 +113,14 @@ def confidence(axis: Axes, scene: Scene, plane: Plane, array: NDArray[Any]) -> A
     return axis.imshow(shown, cmap="RdYlGn", vmin=0, vmax=1, aspect=aspect, interpolation="nearest", alpha=0.85)
 
 
+def marked(axis: Axes, scene: Scene, plane: Plane, array: NDArray[Any]) -> None:
+    """The target with the voxels in red that are not 0 in an array (k, j, i)."""
+    axis.imshow(plane.cut(scene.target), cmap="gray", vmin=0, vmax=1, aspect=plane.aspect(scene.grid))
+    shown = np.ma.masked_where(plane.cut(array) == 0, np.ones(plane.cut(array).shape))
+    aspect = plane.aspect(scene.grid)
+    axis.imshow(shown, cmap="autumn", vmin=1, vmax=2, aspect=aspect, interpolation="nearest", alpha=0.85)
+
+
 def color_bar(figure: Figure, colored: Any, limit: float, place: Place) -> None:
     """The legend of `local_size`."""
     axes = figure.add_axes(place)

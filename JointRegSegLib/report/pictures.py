@@ -77,6 +77,10 @@ def pictures(scene: Scene, target_known: bool) -> Iterator[Picture]:
         yield _picture(
             "Confidence", note, scene, lambda axis, plane: panels.confidence(axis, scene, plane, sure), _confidence_bar
         )
+    unsure = scene.review
+    if unsure is not None:
+        note = "Red where the atlases disagree so much that somebody should decide."
+        yield _picture("To look at", note, scene, lambda axis, plane: panels.marked(axis, scene, plane, unsure))
 
 
 def thumbnail(scene: Scene) -> bytes:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from ..job import Result, result
@@ -21,6 +22,7 @@ from ..volumes import (
     resample_labels_to,
     resample_volume_to,
 )
+from ..volumes.images import load_image
 from ..volumes.orientation import canonical
 
 Slice = NDArray[Any]
@@ -76,6 +78,7 @@ class Scene:
         positions: (3, k, j, i): index coordinates i, j, k that the deformable part maps each voxel to, in mm from
             the grid's corner; the affine is taken out.
         confidence: how sure the labels are, 0 to 1, or None.
+        review: labels of the voxels that should be looked at, 0 elsewhere, or None.
     """
 
     grid: Grid
@@ -88,6 +91,7 @@ class Scene:
     jacobian: NDArray[Any]
     positions: NDArray[Any]
     confidence: NDArray[Any] | None = None
+    review: NDArray[Any] | None = None
 
     def planes(self) -> tuple[Plane, Plane, Plane]:
         """The axial, coronal and sagittal slice that show the most structures, and of those the most of them."""
@@ -121,7 +125,6 @@ def load_scene(run: Result, target: Path | None, atlas: Path | None = None, atla
         placed = read_label_map(atlas_labels, None)
         table = table.completed(placed.table.values())
         before = canonical(resample_labels_to(placed, grid)).array
-    sure = run.path(result.CONFIDENCE)
     return Scene(
         grid=labels.grid,
         target=_scaled(canonical(fixed).array),
@@ -130,10 +133,17 @@ def load_scene(run: Result, target: Path | None, atlas: Path | None = None, atla
         labels_before=before,
         labels=labels.array,
         table=table,
-        jacobian=canonical(read_volume(run.path(result.JACOBIAN))).array,
+        jacobian=_map(run.path(result.JACOBIAN)),
         positions=_positions(vectors, grid, affine),
-        confidence=canonical(read_volume(sure)).array if sure.is_file() else None,
+        confidence=_map(run.path(result.CONFIDENCE)) if run.path(result.CONFIDENCE).is_file() else None,
+        review=_map(run.path(result.REVIEW)) if run.path(result.REVIEW).is_file() else None,
     )
+
+
+def _map(path: Path) -> NDArray[Any]:
+    """The numbers of a map, which unlike a scan's may all be the same."""
+    image = load_image(path)
+    return canonical(Volume(sitk.GetArrayFromImage(image), Grid.of(image))).array
 
 
 def _positions(vectors: NDArray[Any], grid: Grid, affine: NDArray[np.float64]) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from scipy import ndimage
 from ..job import Atlas, Measure, QualityTable, Result, Status, result
 from ..job.folders import unwritable, write_whole
 from ..volumes import LabelTable, read_label_map, read_volume
-from .page import STATUS_WORDS, as_data, render
+from .page import STATUS_WORDS, as_data, render, without_paths
 from .pictures import pictures, thumbnail
 from .planes import load_scene
 
@@ -29,20 +30,36 @@ _WORDS = {
     "sdlogj": "Local changes of size differ much from place to place; the deformation may follow noise.",
     "inverse_error_mean": "Going to the atlas and back does not return to the same place.",
     "inverse_error_p999": "In a few places, going to the atlas and back does not return to the same place.",
+    "review_percent": "The atlases disagree on many labels; look at the red places.",
     "similarity_after": "The registered atlas is no more like the target than the unregistered one.",
 }
-_SETTINGS = ("method", "quality", "similarity", "start", "device", "threads", "seed", "version", "started", "finished")
+_SETTINGS = {
+    "method": "method",
+    "fusion": "fusion",
+    "most_alike": "pictures are of atlas",
+    "left_out": "atlases left out",
+    "quality": "quality",
+    "similarity": "similarity",
+    "start": "start",
+    "device": "device",
+    "threads": "threads",
+    "seed": "seed",
+    "version": "version",
+    "started": "started",
+    "finished": "finished",
+}
 
 
 @dataclass(frozen=True)
 class StructureRow:
-    """One structure in the page: colour as #rrggbb, volume in ml, mean confidence 0 to 1 or None."""
+    """One structure in the page: colour as #rrggbb, volume in ml; mean confidence, 0 to 1, and percent to look at."""
 
     value: int
     name: str
     color: str
     volume_ml: float
     confidence: float | None
+    review: float | None
 
 
 def write_report(run: Result, target: Path | None = None, atlas: Atlas | None = None) -> Path:
@@ -85,15 +102,16 @@ def page(run: Result, drawn: list[tuple[str, str, str]], structures: list[Struct
         measures=[_measure(measure) for measure in table.measures],
         structures=structures,
         with_confidence=any(row.confidence is not None for row in structures),
+        with_review=any(row.review is not None for row in structures),
         steps=[(s.step, f"{s.seconds:.1f}", f"{s.cpu_seconds:.1f}", f"{s.peak_mb:.0f}") for s in table.steps],
-        settings=[(key, _plain(manifest[key])) for key in _SETTINGS if key in manifest],
+        settings=[(word, _plain(manifest[key])) for key, word in _SETTINGS.items() if key in manifest],
         atlases=len(manifest.get("atlases", ())),
     )
 
 
 def warnings(table: QualityTable) -> list[str]:
     """What the reader should know, a sentence each: the run's own cautions, then measures out of their limits."""
-    found = [caution.message for caution in table.cautions]
+    found = [without_paths(caution.message) for caution in table.cautions]
     for measure in table.measures:
         if measure.status in (Status.LOOK, Status.BAD) and measure.key in _WORDS:
             found.append(f"{_WORDS[measure.key]} ({measure.name}: {measure.value:.3g} {measure.unit}".rstrip() + ")")
@@ -104,8 +122,8 @@ def structure_rows(run: Result) -> list[StructureRow]:
     """Volumes, and mean confidences where the run has a map of them; colours as the segmentation has them."""
     volumes, sure = run.quality.labels, run.path(result.CONFIDENCE)
     found = read_label_map(run.path(result.SEGMENTATION))
-    means = np.full(len(volumes), np.nan)
-    if sure.is_file() and volumes:
+    means = np.array([math.nan if volume.confidence is None else volume.confidence for volume in volumes])
+    if np.isnan(means).all() and sure.is_file() and volumes:
         confidence = read_volume(sure).array
         with np.errstate(invalid="ignore"):
             means = np.asarray(ndimage.mean(confidence, found.array, [volume.value for volume in volumes]))
@@ -116,6 +134,7 @@ def structure_rows(run: Result) -> list[StructureRow]:
             _color(found.table, volume.value),
             volume.volume_ml,
             None if np.isnan(mean) else float(mean),
+            None if volume.review is None else 100.0 * volume.review,
         )
         for volume, mean in zip(volumes, means, strict=True)
     ]

@@ -19,7 +19,7 @@ from JointRegSegLib.cohort.cases import read_cases
 from JointRegSegLib.cohort.local import Place, compute, places
 from JointRegSegLib.cohort.run import Cohort, run_cohort
 from JointRegSegLib.cohort.task import Outcome, State, Task
-from JointRegSegLib.cohort.words import without_paths
+from JointRegSegLib.cohort.words import fit_to_publish
 from JointRegSegLib.job import Atlas, Code, Device, JobError, Quality, Request, Result, Similarity
 from JointRegSegLib.service import client
 from JointRegSegLib.service.client import TorchDevice, TorchState
@@ -253,7 +253,7 @@ def test_words_that_others_read_name_no_path(tmp_path: Path) -> None:
     words = (
         f"{tmp_path}/J. Doe.nii and {tmp_path}/a.nii, {tmp_path}/l.nii; also /home/doe/x.nii and C:\\doe\\x.nii. 3/4 mm"
     )
-    assert without_paths(words, request) == ("the target and atlas one, the labels of atlas one; also … and …. 3/4 mm")
+    assert fit_to_publish(words, request) == ("the target and atlas one, the labels of atlas one; also … and …. 3/4 mm")
 
 
 def _until(condition: Any, seconds: float = 30.0) -> None:

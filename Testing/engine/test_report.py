@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +39,9 @@ from Testing.rig.need import need
 
 need("matplotlib")
 need("jinja2")
+
+
+_PATHED = Caution("atlas-left-out", "2 was left out: /data/doe/0002.nii.gz is damaged, 1/2 voxel.")
 
 
 @pytest.fixture
@@ -86,13 +91,15 @@ def test_a_report_loads_nothing_and_names_no_path(run: Result, files: PhantomFil
 
 def test_warnings_are_told_in_words(run: Result, files: PhantomFiles) -> None:
     bad = Measure("folding_percent", "folding", 2.5, "%", Status.BAD)
-    _retold(run, measures=(bad,), cautions=(Caution("labels-lost", "No voxel of the target got: fornix."),))
-    page, _ = _report(run, files)
+    _retold(run, measures=(bad,), cautions=(Caution("labels-lost", "No voxel of the target got: fornix."), _PATHED))
+    page, text = _report(run, files)
     assert "Some measures say that the result is probably wrong." in page.texts
     place = page.texts.index("Warnings")
     assert page.texts[place + 1] == "No voxel of the target got: fornix."
-    assert page.texts[place + 2].startswith("The deformation folds over itself")
-    assert page.texts[place + 2].endswith("(folding: 2.5 %)")
+    assert page.texts[place + 2] == "2 was left out: … is damaged, 1/2 voxel."
+    assert "/data/" not in text
+    assert page.texts[place + 3].startswith("The deformation folds over itself")
+    assert page.texts[place + 3].endswith("(folding: 2.5 %)")
 
 
 def test_names_are_escaped(run: Result, files: PhantomFiles) -> None:
@@ -114,6 +121,22 @@ def test_confidence_is_drawn_and_averaged_where_there_is_some(run: Result, files
     assert page.texts[place + 2] == "0.25"
     assert page.texts[page.texts.index("cerebellum") + 2] == "0.75"
     assert page.all("img", "alt")[-1].startswith("Confidence:")
+
+
+def test_several_atlases_show_where_they_disagree(run: Result, files: PhantomFiles) -> None:
+    labels = read_label_map(run.path(result.SEGMENTATION))
+    write_volume(run.path(result.CONFIDENCE), np.ones(labels.grid.shape, np.float32), labels.grid)
+    write_volume(run.path(result.REVIEW), np.zeros(labels.grid.shape, np.uint8), labels.grid)
+    volumes = tuple(replace(volume, confidence=0.87, review=0.034) for volume in run.quality.labels)
+    _retold(run, labels=volumes)
+    facts = {**run.manifest, "atlases": ["one", "two"], "fusion": "joint", "most_alike": "two", "left_out": 1}
+    run.path(result.MANIFEST).write_text(json.dumps(facts), encoding="utf-8")
+    page, _ = _report(run, files)
+    assert [alt.partition(":")[0] for alt in page.all("img", "alt")][-2:] == ["Confidence", "To look at"]
+    place = page.texts.index("cerebellum")
+    assert page.texts[place + 2 : place + 4] == ["0.87", "3.4"]
+    assert any(text.endswith("structures from 2 atlases") for text in page.texts)
+    assert page.texts[page.texts.index("pictures are of atlas") + 1] == "two"
 
 
 def test_without_the_scans_a_report_shows_what_the_result_holds(
