@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import qt
-import slicer
 from slicer.i18n import tr as _
 
 from ..job import JobError
@@ -16,6 +15,7 @@ from ..library.opening import open_library
 from . import tables
 from .background import Background
 from .entries import IMAGE, LABELS, MASK, POINTS, TABLE, Entry, EntryList
+from .telling import tell
 
 _SCANS = "*.nii *.nii.gz *.nrrd *.mha *.mhd"
 
@@ -109,7 +109,7 @@ class ListsSection:
                 for atlas in library.atlases
             )
         if error is not None:
-            slicer.util.errorDisplay(f"{error.message}\n\n{error.advice}".strip())
+            tell(error)
         self._on_change()
 
     def _on_remove_atlas(self, checked: bool = False) -> None:

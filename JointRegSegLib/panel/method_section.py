@@ -16,6 +16,7 @@ from ..library.models import Installed, installed_models, remove_model
 from ..service.model_tools import check_in_child, install_in_child
 from .background import Background
 from .method_words import describe, method_name
+from .telling import tell
 
 
 class MethodSection:
@@ -141,7 +142,7 @@ class MethodSection:
         try:
             remove_model(model.name)
         except JobError as error:
-            slicer.util.errorDisplay(f"{error.message}\n\n{error.advice}".strip())
+            tell(error)
             return
         self._say(_("The model {name} was deleted.").format(name=model.name))
         self.look()
@@ -153,7 +154,7 @@ class MethodSection:
                 done(found)
             else:
                 self._say(str(error))
-                slicer.util.errorDisplay(f"{error.message}\n\n{error.advice}".strip())
+                tell(error)
             self._on_change()
 
         self._say(status)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import slicer
 from slicer.i18n import tr as _
 
 from .inputs import Inputs
 from .remembered import remember_run
 from .run_queue import NewRun, RunQueue, Turn
 from .run_session import RunSession, State
+from .telling import tell
 from .words import progress_line
 
 
@@ -100,7 +100,7 @@ class RunSection:
             remember_run(*session.kind, session.seconds)
         self._on_end(turn)
         if session.error is not None and self.queue is not None and len(self.queue.turns) == 1:
-            slicer.util.errorDisplay(f"{session.error.message}\n\n{session.error.advice}".strip())
+            tell(session.error)
 
     def _thousandths(self) -> int:
         """For the progress bar; an event that does not know leaves it where it is."""

@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 
 from .. import __version__
 from ..job import JobError, QualityTable, Result, Status
+from .check_words import why
 
 # Readable on the light and on the dark theme; the word beside the mark says the same without color.
 _COLORS = {Status.GOOD: "#2e9e4f", Status.LOOK: "#d98e04", Status.BAD: "#d6403a"}
@@ -39,6 +40,8 @@ def to_html(table: QualityTable, notes: list[str]) -> str:
         cells = (_mark(measure.status), html.escape(measure.name), html.escape(value), status_word(measure.status))
         lines.append("<tr>" + "".join(f"<td>{cell}&nbsp;</td>" for cell in cells) + "</tr>")
     lines.append("</table>")
+    reasons = {reason: measure.status for measure in table.measures if (reason := why(measure))}
+    lines += [f"<p>{_mark(status)} {html.escape(reason)}</p>" for reason, status in reasons.items()]
     volume = sum(label.volume_ml for label in table.labels)
     structures = _("Structures: {count}, {volume:.1f} ml in all.").format(count=len(table.labels), volume=volume)
     lines.append(f"<p>{html.escape(structures)}</p>")

@@ -16,19 +16,27 @@ def set_up(table: Any, headers: Sequence[str]) -> None:
     table.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.Stretch)
 
 
-def fill(table: Any, rows: Sequence[tuple[str, Sequence[str]]]) -> None:
-    """Show rows, each as a key, which `selected_keys` gives back, and its cells."""
+Cell = str | float | None
+
+
+def fill(table: Any, rows: Sequence[tuple[str, Sequence[Cell]]]) -> None:
+    """Show rows, each as a key, which `selected_keys` gives back, and its cells; numbers are sorted as such."""
     kept = selected_keys(table)
     before = table.blockSignals(True)
+    sorts = bool(table.sortingEnabled)
+    table.sortingEnabled = False  # else rows move while they are filled
     table.setRowCount(len(rows))
     for row, (key, cells) in enumerate(rows):
         for column, cell in enumerate(cells):
-            item = qt.QTableWidgetItem(cell)
+            item = qt.QTableWidgetItem()
             item.setData(qt.Qt.UserRole, key)
-            item.setToolTip(cell)
+            if cell is not None:
+                item.setData(qt.Qt.DisplayRole, cell)
+                item.setToolTip(str(cell))
             table.setItem(row, column, item)
         if key in kept:
             table.selectRow(row)
+    table.sortingEnabled = sorts
     table.blockSignals(before)
 
 

@@ -1,9 +1,27 @@
 """Slicer's nodes in and out: nodes become a request and its files, a result becomes nodes. No Qt, no torch here."""
 
+from .carrying import carry_over
+from .comparison import checkerboard, reference_dice
 from .contents import Grids
 from .inputs import AtlasSource, request_from_nodes
 from .outputs import RunNodes, load_result
 from .transforms import show_grid
-from .views import show
+from .views import back_to, fade, jump_to, show, show_surfaces, side_by_side
 
-__all__ = ["AtlasSource", "Grids", "RunNodes", "load_result", "request_from_nodes", "show", "show_grid"]
+__all__ = [
+    "AtlasSource",
+    "Grids",
+    "RunNodes",
+    "back_to",
+    "carry_over",
+    "checkerboard",
+    "fade",
+    "jump_to",
+    "load_result",
+    "reference_dice",
+    "request_from_nodes",
+    "show",
+    "show_grid",
+    "show_surfaces",
+    "side_by_side",
+]

@@ -14,6 +14,7 @@ ALLOWED = {
     "QLabel",
     "QProgressBar",
     "QPushButton",
+    "QSlider",
     "QSpinBox",
     "QTableWidget",
     "ctkCollapsibleButton",
