@@ -94,5 +94,6 @@ def team(device: torch.device) -> Iterator[tuple[Team, torch.device]]:
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield Team(dist.get_rank(), size), device
+        dist.barrier()  # gloo may abort a process that leaves while another still works
     finally:
         dist.destroy_process_group()
