@@ -16,14 +16,20 @@ from .outliers import FEWEST, THRESHOLD, Reason, outliers
 from .page import as_data, render
 
 PAGE, VOLUMES = "cohort.html", "volumes.csv"
+FAILED = "failed"
 _TEMPLATE = "cohort.html"
-_FIGURES = (("folding_percent", "folding, %"), ("similarity_after", "similarity"), ("sdlogj", "SDlogJ"))
+_FIGURES = (
+    ("folding_percent", "folding, %"),
+    ("similarity_after", "similarity"),
+    ("sdlogj", "SDlogJ"),
+    ("review_percent", "to look at, %"),
+)
 _REASONS_SHOWN = 6
 
 
 @dataclass(frozen=True)
 class Case:
-    """One case: its id, in one word how it stands, words for people, and its result where it is done."""
+    """One case: its id, how it stands in one word (`FAILED` is counted), words for people, and its result or None."""
 
     id: str
     state: str
@@ -60,13 +66,17 @@ def write_cohort(folder: Path, cases: Sequence[Case]) -> Path:
 def page(folder: Path, cases: Sequence[Case], tables: dict[str, QualityTable]) -> str:
     """The page as HTML text: failed cases first, then outliers, then the others by id."""
     reasons = outliers(tables)
-    rows = [_row(folder, case, tables.get(case.id), reasons.get(case.id, [])) for case in cases]
+    known = {measure.key for table in tables.values() for measure in table.measures}
+    shown = [(key, head) for key, head in _FIGURES if key in known]
+    keys = [key for key, _ in shown]
+    rows = [_row(folder, case, tables.get(case.id), reasons.get(case.id, []), keys) for case in cases]
     states = [case.state for case in cases]
     return render(
         _TEMPLATE,
         rows=sorted(rows, key=lambda row: (row.rank, row.id)),
-        heads=[head for _, head in _FIGURES],
+        heads=[head for _, head in shown],
         counts=[(states.count(state), state) for state in dict.fromkeys(states)],
+        failed=states.count(FAILED),
         outliers=len(reasons),
         threshold=THRESHOLD,
         compared=len(tables) >= FEWEST,
@@ -87,11 +97,11 @@ def volumes_csv(tables: dict[str, QualityTable]) -> str:
     return text.getvalue()
 
 
-def _row(folder: Path, case: Case, table: QualityTable | None, reasons: list[Reason]) -> Row:
-    figures, link, small = [(math.nan, "")] * len(_FIGURES), "", ""
+def _row(folder: Path, case: Case, table: QualityTable | None, reasons: list[Reason], keys: list[str]) -> Row:
+    figures, link, small = [(math.nan, "")] * len(keys), "", ""
     if case.result is not None and table is not None:
         values = {measure.key: measure.value for measure in table.measures}
-        figures = [(values.get(key, math.nan), f"{values[key]:.3g}" if key in values else "") for key, _ in _FIGURES]
+        figures = [(values.get(key, math.nan), f"{values[key]:.3g}" if key in values else "") for key in keys]
         if case.result.path(REPORT).is_file():
             link = case.result.path(REPORT).relative_to(folder).as_posix()
         if case.result.path(THUMBNAIL).is_file():
