@@ -14,12 +14,13 @@ from .staple import staple
 def combine(stack: Stack, how: Fusion, opinion: Opinion | None = None) -> Consensus:
     """Fuse the atlases of a stack, and a network's opinion where there is one.
 
-    MAJORITY counts votes as they are. LOCAL and JOINT weight them, blur them and look at the target's intensities.
+    MAJORITY counts votes as they are. LOCAL and JOINT weight them, blur them and look at the target's intensities;
+    AUTO is JOINT.
     STAPLE hears no network: it estimates errors from label maps alone.
     """
     if how is Fusion.STAPLE:
         return staple(stack)
     if how is Fusion.MAJORITY:
         return consensus(stack, opinion=opinion)
-    weights = joint_weights(stack) if how is Fusion.JOINT else similarity_weights(stack)
+    weights = similarity_weights(stack) if how is Fusion.LOCAL else joint_weights(stack)
     return consensus(stack, weights, opinion, BLUR, TRUST)

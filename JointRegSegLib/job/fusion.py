@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class Fusion(str, Enum):
-    """AUTO is the one that did best in the benchmark."""
+    """AUTO is JOINT, which did best in the benchmark."""
 
     AUTO = "auto"
     MAJORITY = "majority"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -43,6 +43,7 @@ _REVIEW_GOOD, _REVIEW_LOOK = 5.0, 20.0
 """Percent of the labelled voxels."""
 _BY_ATLAS = (result.SEGMENTATION, result.JACOBIAN, result.FIELD, result.FIELD_INVERSE)
 _OF_THE_MOST_ALIKE = (*_BY_ATLAS[1:], result.AFFINE, result.WARPED_ATLAS)
+Box = tuple[slice, slice, slice]
 _STEPS = {"align": 0.1, "register": 0.8, "fuse": 0.05, "write": 0.05}
 
 
@@ -155,23 +156,31 @@ def _carried(requests: Sequence[Request], found: Sequence[Result | JobError], pr
 def _fused(request: Request, target: Volume, carried: Sequence[_Carried]) -> tuple[LabelMap, Consensus]:
     """The fused labels, and votes on the target's whole grid."""
     maps = [read_label_map(one.result.path(result.SEGMENTATION)) for one in carried]
+    images = (read_volume(one.result.path(result.WARPED_ATLAS)) for one in carried)
+    stack, box = stacked(target, maps, images)
     table = maps[0].table
     for other in maps[1:]:
         table = table.completed(other.table.values())
-    box = _box(maps)
-    images = [_scaled(read_volume(one.result.path(result.WARPED_ATLAS)))[box].astype(np.float16) for one in carried]
-    spacing = (target.grid.spacing[2], target.grid.spacing[1], target.grid.spacing[0])
-    stack = Stack(
-        _scaled(target)[box], np.stack(images), np.stack([one.array[box] for one in maps]).astype(np.uint16), spacing
-    )
-    del maps, images
+    del maps
     found = combine(stack, request.fusion)
     labels, confidence = np.zeros(target.grid.shape, np.uint16), np.ones(target.grid.shape, np.float32)
     labels[box], confidence[box] = found.labels, found.confidence
     return LabelMap(labels, target.grid, table), Consensus(labels, confidence)
 
 
-def _box(maps: Sequence[LabelMap]) -> tuple[slice, slice, slice]:
+def stacked(target: Volume, maps: Sequence[LabelMap], images: Iterable[Volume]) -> tuple[Stack, Box]:
+    """What is fused: the part of the target's grid where any map has a label, with a margin, and which part that is.
+
+    Args:
+        maps, images: the atlases' labels and images on the target's grid.
+    """
+    box = _box(maps)
+    spacing = (target.grid.spacing[2], target.grid.spacing[1], target.grid.spacing[0])
+    cut = np.stack([_scaled(image)[box].astype(np.float16) for image in images])
+    return Stack(_scaled(target)[box], cut, np.stack([one.array[box] for one in maps]).astype(np.uint16), spacing), box
+
+
+def _box(maps: Sequence[LabelMap]) -> Box:
     """Where any map has a label, with a margin."""
     labelled = np.zeros(maps[0].array.shape, np.uint8)
     for one in maps:

@@ -51,27 +51,27 @@ def warp_labels(labels: sitk.Image, field: sitk.Image) -> NDArray[np.integer[Any
 
 
 def main() -> None:
-    """Score the result that a job describes."""
+    """Score the result that a job describes; only its labels where it names no field."""
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     target = sitk.ReadImage(job["target"])
     true = sitk.GetArrayFromImage(sitk.ReadImage(job["target_labels"]))
-    field = sitk.ReadImage(job["field"])
-    if not Grid.of(field).same_as(Grid.of(target)):
+    field = sitk.ReadImage(job["field"]) if job["field"] else None
+    if field is not None and not Grid.of(field).same_as(Grid.of(target)):
         raise ValueError("the field is not on the target's grid")
     if job["labels"]:
         found = sitk.GetArrayFromImage(sitk.ReadImage(job["labels"]))
     else:
         found = warp_labels(sitk.ReadImage(job["atlas_labels"]), field)
     mean, each = mean_dice(found, true, job["scored"])
-    figures = smoothness(field, sitk.GetArrayFromImage(target) > 0)
-    outcome = {
+    outcome: dict[str, Any] = {
         "dice": mean,
         "labels": len(each),
         "dice_each": {str(value): round(score, 4) for value, score in each.items()},
-        "folding_percent": figures.folding_percent,
-        "sdlogj": figures.sd_log,
-        "jacobian": [figures.minimum, figures.maximum],
     }
+    if field is not None:
+        figures = smoothness(field, sitk.GetArrayFromImage(target) > 0)
+        outcome.update(folding_percent=figures.folding_percent, sdlogj=figures.sd_log)
+        outcome["jacobian"] = [figures.minimum, figures.maximum]
     Path(job["outcome"]).write_text(json.dumps(outcome), encoding="utf-8")
 
 

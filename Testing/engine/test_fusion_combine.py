@@ -58,6 +58,12 @@ def test_atlases_that_agree_are_believed(how: Fusion) -> None:
     assert set(np.unique(found.labels)) == {0, 3, 7}
 
 
+def test_joint_label_fusion_is_the_default() -> None:
+    auto, joint = (combine(some_stack(), how) for how in (Fusion.AUTO, Fusion.JOINT))
+    assert np.array_equal(auto.labels, joint.labels)
+    assert np.array_equal(auto.confidence, joint.confidence)
+
+
 @pytest.mark.parametrize("how", EVERY)
 def test_confidence_is_a_share(how: Fusion) -> None:
     found = combine(some_stack(), how)
