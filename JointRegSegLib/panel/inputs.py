@@ -14,7 +14,7 @@ from ..job import Code, Device, JobError, LandmarkUse, Quality, Refinement, Simi
 from ..job.fusion import Fusion
 from ..job.request import OPTIMISATION, START_AS_PLACED, START_AUTO
 from ..library.models import Installed
-from ..scene import AtlasSource
+from ..scene import AtlasSource, Changes
 from .entries import IMAGE, LABELS, MASK, POINTS, TABLE, EntryList
 
 START_WORDS = (START_AUTO, START_AS_PLACED)
@@ -31,6 +31,7 @@ class Inputs:
     Attributes:
         model: the installed model that registers, or None for the optimization.
         key: of the target in the list of targets; empty for the one chosen alone.
+        changes: what the user corrected in the result in `continue_from`, where this run goes on from there.
     """
 
     atlases: tuple[AtlasSource, ...] = ()
@@ -48,6 +49,8 @@ class Inputs:
     fusion: Fusion = Fusion.AUTO
     most_atlases: int | None = None
     key: str = ""
+    changes: Changes | None = None
+    continue_from: Path | None = None
 
     @classmethod
     def of_parameters(cls, parameters: Any, model: Installed | None = None) -> tuple[Inputs, ...]:
@@ -88,6 +91,10 @@ class Inputs:
         """As `Request.method`."""
         return OPTIMISATION if self.model is None or self.model.card is None else self.model.card.method
 
+    def refined(self, changes: Changes, result: Path) -> Inputs:
+        """These, to go on from a result as the user corrected it; the optimization does that."""
+        return replace(self, changes=changes, continue_from=result, model=None, refinement=Refinement.AUTO)
+
     def arguments(self) -> dict[str, Any]:
         """These, under the names of `scene.request_from_nodes`."""
         return {
@@ -106,6 +113,8 @@ class Inputs:
             "refinement": self.refinement,
             "fusion": self.fusion,
             "most_atlases": self.most_atlases,
+            "changes": self.changes,
+            "continue_from": self.continue_from,
         }
 
     def problem(self) -> str:

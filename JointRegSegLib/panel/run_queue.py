@@ -17,10 +17,11 @@ NewRun = Callable[[Inputs, Callable[[], None]], RunSession]
 
 @dataclass
 class Turn:
-    """One target: its inputs, and its run once that has begun."""
+    """One target: its inputs, its run once that has begun, and the earlier run that this one goes on from."""
 
     inputs: Inputs
     session: RunSession | None = None
+    instead_of: Turn | None = None
 
     @property
     def state(self) -> State:
@@ -69,6 +70,7 @@ class RunQueue:
         self._on_end = on_end
         self._is_stopped = False
         self._current: Turn | None = None
+        self._replaced: list[Turn] = []
 
     @property
     def session(self) -> RunSession | None:
@@ -85,6 +87,13 @@ class RunQueue:
         """Begin with the first target and return at once."""
         self._next()
 
+    def repeat(self, turn: Turn, inputs: Inputs) -> None:
+        """Run a target again with other inputs, in the place of a run that ended; its files stay till `close`."""
+        again = Turn(inputs, instead_of=turn)
+        self._put(again, turn)
+        self._replaced.append(turn)
+        self._begin(again)
+
     def cancel(self) -> None:
         """Ask the present run to stop, and begin no other."""
         self._is_stopped = True
@@ -95,7 +104,7 @@ class RunQueue:
         """Stop everything and remove the files of all runs."""
         self._is_stopped = True
         self._on_change, self._on_end = lambda: None, lambda turn: None
-        for turn in self.turns:
+        for turn in (*self.turns, *self._replaced):
             if turn.session is not None:
                 turn.session.close()
 
@@ -113,16 +122,25 @@ class RunQueue:
 
     def _next(self) -> None:
         turn = next((turn for turn in self.turns if turn.session is None), None)
-        if turn is None or self._is_stopped:
-            return
+        if turn is not None and not self._is_stopped:
+            self._begin(turn)
+
+    def _begin(self, turn: Turn) -> None:
         self._current = turn
         turn.session = self._new_run(turn.inputs, lambda: self._changed(turn))
         turn.session.start()
+
+    def _put(self, turn: Turn, instead_of: Turn) -> None:
+        place = next(index for index, each in enumerate(self.turns) if each is instead_of)
+        self.turns[place] = turn
 
     def _changed(self, turn: Turn) -> None:
         ended = turn is self._current and turn.state in (State.FINISHED, State.FAILED, State.CANCELLED)
         if turn.state is State.CANCELLED:
             self._is_stopped = True
+        if ended and turn.state is not State.FINISHED and turn.instead_of is not None:
+            self._put(turn.instead_of, turn)  # its result is still there, and may be corrected again
+            self._replaced.append(turn)
         self._on_change()
         if ended:
             qt.QTimer.singleShot(0, self._next)

@@ -58,6 +58,11 @@ class RunSection:
         self.queue = RunQueue(runs, self._new_run, self._on_change, self._ended)
         self.queue.start()
 
+    def refine(self, turn: Turn, inputs: Inputs) -> None:
+        """Run a target of the last run again."""
+        if self.queue is not None:
+            self.queue.repeat(turn, inputs)
+
     def cancel(self) -> None:
         """Stop the present run, and begin no other."""
         if self.queue is not None:
@@ -96,9 +101,10 @@ class RunSection:
         session = turn.session
         if session is None or session.state is State.CANCELLED:
             return
-        if session.state is State.FINISHED:
+        if session.state is State.FINISHED and turn.inputs.continue_from is None:
             remember_run(*session.kind, session.seconds)
-        self._on_end(turn)
+        if session.error is None or turn.instead_of is None:
+            self._on_end(turn)
         if session.error is not None and self.queue is not None and len(self.queue.turns) == 1:
             tell(session.error)
 

@@ -18,6 +18,7 @@ from ..job import Code, Event, JobError, Kind, Request, Result
 from ..scene import AtlasSource, Grids, load_result, request_from_nodes
 from ..service import client
 from .inputs import Inputs
+from .setup_section import chosen_python
 
 POLL_MILLISECONDS = 100
 CLOSE_SECONDS = 8.0
@@ -49,7 +50,7 @@ StartJob = Callable[[Request, Path], Job]
 
 def start_worker(request: Request, work_folder: Path) -> Job:
     """A worker process on the request; the work folder, with the exported scans in it, is the job's to remove."""
-    return client.start(request, work_folder=work_folder)
+    return client.start(request, python=chosen_python(), work_folder=work_folder)
 
 
 class RunSession:
@@ -96,6 +97,7 @@ class RunSession:
         self.notes: list[str] = []
         self.kind = (inputs.model.name if inputs.model is not None else inputs.method, inputs.quality.value)
         self.seconds = 0.0
+        self._is_refined = inputs.continue_from is not None
         self._began = 0.0
         self._inputs: Inputs | None = inputs
         self._start_job = start_job
@@ -209,7 +211,12 @@ class RunSession:
         # Of several atlases the transforms are those of the one that the result names.
         atlas_id = self._atlas_ids.get(result.manifest.get("most_alike", next(names, "")), "")
         self.nodes = load_result(
-            slicer.mrmlScene, result, target_id=self.target_id, atlas_id=atlas_id, grids=self._grids
+            slicer.mrmlScene,
+            result,
+            target_id=self.target_id,
+            atlas_id=atlas_id,
+            grids=self._grids,
+            refined=self._is_refined,
         )
         self.result = result
         self.seconds = time.monotonic() - self._began

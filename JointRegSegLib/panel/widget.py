@@ -10,15 +10,19 @@ import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
+from ..scene import Changes
 from ..service.client import probe
 from .inputs import Inputs, problem_of
 from .lists_section import ListsSection
+from .memory_line import MemoryLine
 from .method_section import MethodSection
+from .refine_section import RefineSection
 from .result_section import ResultSection
 from .run_queue import Turn
 from .run_section import RunSection
 from .run_session import RunSession
 from .setup import TorchSetup
+from .setup_section import SetupSection, chosen_python
 
 
 class Logic(Protocol):
@@ -42,11 +46,14 @@ class Panel(VTKObservationMixin):
         self._logic = logic
         self._parameters: Any = None
         self._gui_tag: Any = None
-        self.setup = TorchSetup(self._update, probe)
-        self.method_section = MethodSection(self.ui, self._update, lambda: None)
+        self.setup = TorchSetup(self._update, lambda: probe(chosen_python()))
+        self.setup_section = SetupSection(self.ui, lambda python: probe(python), self._look)
+        self.memory_line = MemoryLine(self.ui.memoryLabel)
+        self.method_section = MethodSection(self.ui, self._update, chosen_python)
         self.lists_section = ListsSection(self.ui, self._update, self._show_target)
         self.run_section = RunSection(self.ui, logic.newRun, self._run, self._update, self._show)
         self.result_section = ResultSection(self.ui, self.setup.describe)
+        self.refine_section = RefineSection(self.ui, self._refine)
         root.setMRMLScene(slicer.mrmlScene)
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self._on_scene_start_close)
@@ -72,6 +79,8 @@ class Panel(VTKObservationMixin):
     def close(self) -> None:
         """The module goes away: cancel the run, and watch nothing any more."""
         self.setup.close()
+        self.setup_section.close()
+        self.memory_line.close()
         self.method_section.close()
         self.lists_section.close()
         self.run_section.close()
@@ -97,6 +106,7 @@ class Panel(VTKObservationMixin):
 
     def _on_scene_end_close(self, caller: Any = None, event: Any = None) -> None:
         self.result_section.clear()
+        self.refine_section.show(None)
         self.enter()
 
     def _on_scene_end_import(self, caller: Any = None, event: Any = None) -> None:
@@ -106,12 +116,19 @@ class Panel(VTKObservationMixin):
     def _run(self) -> None:
         if not self._why_not():
             self.result_section.clear()
+            self.refine_section.show(None)
             self.run_section.start(self._inputs())
+
+    def _refine(self, turn: Turn, changes: Changes) -> None:
+        """Run a target again, from where its last run ended and with what the user corrected."""
+        if turn.session is not None and turn.session.result is not None:
+            self.run_section.refine(turn, turn.inputs.refined(changes, turn.session.result.folder))
 
     def _show(self, turn: Turn) -> None:
         """Show the result of a target."""
         if turn.session is not None:
             self.result_section.show(turn.session)
+        self.refine_section.show(turn)
         self._update()
 
     def _show_target(self, key: str) -> None:
@@ -121,6 +138,11 @@ class Panel(VTKObservationMixin):
 
     def _on_install(self, checked: bool = False) -> None:
         self.setup.install()
+        self._update()
+
+    def _look(self) -> None:
+        """Look for PyTorch anew."""
+        self.setup.look()
         self._update()
 
     def _inputs(self) -> tuple[Inputs, ...]:
@@ -140,7 +162,11 @@ class Panel(VTKObservationMixin):
         ui = self.ui
         self.method_section.update()
         self.lists_section.update(self.run_section.status(), self.run_section.is_active)
-        self.run_section.update(self._why_not())
+        reason = self._why_not()
+        self.run_section.update(reason)
+        self.refine_section.update(self.run_section.is_active)
+        if not self.run_section.is_active:
+            self.memory_line.update(self._inputs() if not reason and self.setup.state is not None else ())
         ui.torchLabel.text = self.setup.describe()
         ui.installTorchButton.visible = self.setup.is_missing
         parameters = self._parameters

@@ -3,19 +3,23 @@
 from .carrying import carry_over
 from .comparison import checkerboard, reference_dice
 from .contents import Grids
+from .corrections import Changes, find_changes
 from .inputs import AtlasSource, request_from_nodes
 from .outputs import RunNodes, load_result
 from .transforms import show_grid
-from .views import back_to, fade, jump_to, show, show_surfaces, side_by_side
+from .views import back_to, fade, hide_segments, jump_to, show, show_surfaces, side_by_side
 
 __all__ = [
     "AtlasSource",
+    "Changes",
     "Grids",
     "RunNodes",
     "back_to",
     "carry_over",
     "checkerboard",
     "fade",
+    "find_changes",
+    "hide_segments",
     "jump_to",
     "load_result",
     "reference_dice",

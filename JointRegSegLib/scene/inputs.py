@@ -15,12 +15,14 @@ from ..job.fusion import Fusion
 from ..job.request import OPTIMISATION, START_AUTO
 from ..volumes import Grid, LabelMap, present_values, read_label_map, to_sitk, write_affine, write_segmentation
 from ..volumes.writing import write_image
+from .corrections import Changes
 from .geometry import RAS_LPS, Voxels, matrix_of, voxels_of
 from .labels import labels_of_segmentation, table_of_label_map
 from .points import write_points
 
 ATLAS, ATLAS_LABELS, ATLAS_MASK = "atlas{}.nrrd", "atlas{}_labels.seg.nrrd", "atlas{}_mask.nrrd"
 ATLAS_POINTS, TARGET_POINTS = "atlas{}_points.mrk.json", "target_points.mrk.json"
+CORRECTIONS = "corrections.seg.nrrd"
 TARGET, TARGET_MASK, START = "target.nrrd", "target_mask.nrrd", "start.tfm"
 
 
@@ -72,6 +74,8 @@ def request_from_nodes(
     fusion: Fusion = Fusion.AUTO,
     most_atlases: int | None = None,
     landmark_use: LandmarkUse = LandmarkUse.CONSTRAIN,
+    changes: Changes | None = None,
+    continue_from: Path | None = None,
 ) -> tuple[Request, list[str]]:
     """Write the nodes' images to files and describe the run.
 
@@ -85,7 +89,8 @@ def request_from_nodes(
         target_points: markups node of the points that the atlases' points belong to, or None.
         start: "auto", "as-placed", a transform file's path, or a linear transform node that would bring the atlas to
             the target as its parent.
-        quality: see `Request`, as for the settings that follow.
+        changes: what the user corrected in the result in `continue_from`.
+        quality: see `Request`, as for the other settings.
 
     Returns:
         the request, and sentences about what was done to the images that the user should know.
@@ -117,6 +122,9 @@ def request_from_nodes(
         most_atlases=most_atlases,
         landmarks=export.points(target_points, TARGET_POINTS, "target"),
         landmark_use=landmark_use,
+        corrections=export.corrections(changes),
+        corrected=changes.values if changes is not None else (),
+        continue_from=continue_from,
     )
     return request, export.notes
 
@@ -180,6 +188,13 @@ class _Export:
             return None
         write_points(self._folder / file, self._node(given, ("vtkMRMLMarkupsNode",), f"{role} points"))
         return self._folder / file
+
+    def corrections(self, changes: Changes | None) -> Path | None:
+        """Write labels as the user left them, or nothing where none were corrected."""
+        if changes is None:
+            return None
+        write_segmentation(self._folder / CORRECTIONS, changes.labels)
+        return self._folder / CORRECTIONS
 
     def labels(self, given: Any, file: str, scan: _Scan) -> Path:
         """Write the atlas's labels on the atlas's grid, with names, colors and terminology."""

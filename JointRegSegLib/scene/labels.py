@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ def labels_of_segmentation(node: Any, like: Voxels, *, overlap_allowed: bool = F
 
     Raises `JobError`: LABELS_EMPTY; SEGMENTS_OVERLAP, naming two of the segments; LABELS_TOO_LARGE.
     """
-    segmentation, drawn = _with_label_maps(node, like)
+    segmentation, drawn = with_label_maps(node, like)
     table, values = _table(segmentation)
     geometry = slicer.vtkOrientedImageData()
     text = segmentation.DetermineCommonLabelmapGeometry(segmentation.EXTENT_UNION_OF_SEGMENTS, None)
@@ -41,12 +42,10 @@ def labels_of_segmentation(node: Any, like: Voxels, *, overlap_allowed: bool = F
     if not text or extent[0] > extent[1]:
         raise _empty(node)
     merged = np.zeros([extent[2 * axis + 1] - extent[2 * axis] + 1 for axis in (2, 1, 0)], np.uint16)
-    for layer in range(segmentation.GetNumberOfLayers(_BINARY)):
-        voxels = _on_geometry(segmentation.GetLayerDataObject(layer, _BINARY), geometry)
-        mine = _renumbered(voxels, segmentation, segmentation.GetSegmentIDsForLayer(layer, _BINARY), values)
+    for mine in layers_on(segmentation, geometry, values):
         both = (merged > 0) & (mine > 0)
         if both.any() and not overlap_allowed and not (drawn and _is_thin(both)):
-            raise _overlap(node, table[int(merged[both][0])].name, table[int(mine[both][0])].name)
+            raise overlap(node, table[int(merged[both][0])].name, table[int(mine[both][0])].name)
         merged = np.where(merged > 0, merged, mine)
     if not merged.any():
         raise _empty(node)
@@ -82,7 +81,7 @@ def add_segments(segmentation_node: Any, voxels: NDArray[Any], ijk_to_ras: Any, 
 
     Segment IDs are "Segment_" and the value, so that programs find them again. All share one layer.
     """
-    image = _oriented_image(voxels, ijk_to_ras)
+    image = oriented_image(voxels, ijk_to_ras)
     segmentation = segmentation_node.GetSegmentation()
     segmentation.SetSourceRepresentationName(_BINARY)
     for value in present_values(voxels):
@@ -94,10 +93,28 @@ def add_segments(segmentation_node: Any, voxels: NDArray[Any], ijk_to_ras: Any, 
         if label.terminology:
             segment.SetTag(segment.GetTerminologyEntryTagName(), to_entry(label.terminology))
         segment.AddRepresentation(_BINARY, image)
-        segmentation.AddSegment(segment, f"Segment_{value}")
+        segmentation.AddSegment(segment, segment_id(value))
 
 
-def _with_label_maps(node: Any, like: Voxels) -> tuple[Any, bool]:
+def segment_id(value: int) -> str:
+    """The ID of the segment that a result's label value has."""
+    return f"Segment_{value}"
+
+
+def layers_on(segmentation: Any, geometry: Any, values: Mapping[str, int]) -> Iterator[NDArray[np.uint16]]:
+    """The layers of binary label maps (k, j, i) on a geometry; segments share a layer where they do not overlap.
+
+    Args:
+        segmentation: a vtkSegmentation with binary label maps.
+        geometry: a vtkOrientedImageData.
+        values: the value that each segment ID gets; segments without one are left out.
+    """
+    for layer in range(segmentation.GetNumberOfLayers(_BINARY)):
+        voxels = _on_geometry(segmentation.GetLayerDataObject(layer, _BINARY), geometry)
+        yield _renumbered(voxels, segmentation, segmentation.GetSegmentIDsForLayer(layer, _BINARY), values)
+
+
+def with_label_maps(node: Any, like: Voxels) -> tuple[Any, bool]:
     """A segmentation that has binary label maps, own or copied, and whether they were drawn from surfaces."""
     segmentation = node.GetSegmentation()
     if segmentation is None or segmentation.GetNumberOfSegments() == 0:
@@ -106,7 +123,7 @@ def _with_label_maps(node: Any, like: Voxels) -> tuple[Any, bool]:
         return segmentation, False
     copy = slicer.vtkSegmentation()
     copy.DeepCopy(segmentation)
-    lattice = _oriented_image(np.zeros(like.array.shape, np.uint8), vtk_matrix(like.ijk_to_ras))
+    lattice = oriented_image(np.zeros(like.array.shape, np.uint8), vtk_matrix(like.ijk_to_ras))
     converter = slicer.vtkSegmentationConverter
     copy.SetConversionParameter(
         converter.GetReferenceImageGeometryParameterName(), converter.SerializeImageGeometry(lattice)
@@ -160,7 +177,7 @@ def _bytes(color: Any) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def _oriented_image(voxels: NDArray[Any], ijk_to_ras: Any) -> Any:
+def oriented_image(voxels: NDArray[Any], ijk_to_ras: Any) -> Any:
     image = slicer.vtkOrientedImageData()
     image.DeepCopy(vtk_image(voxels))
     image.SetImageToWorldMatrix(ijk_to_ras)
@@ -176,10 +193,10 @@ def _on_geometry(image: Any, geometry: Any) -> NDArray[Any]:
     return array_of(moved)
 
 
-def _renumbered(voxels: NDArray[Any], segmentation: Any, ids: Any, values: dict[str, int]) -> NDArray[np.uint16]:
-    """A layer's voxels with the final values; those that no segment owns are 0."""
-    known = {int(segmentation.GetSegment(i).GetLabelValue()): values[i] for i in ids}
-    lookup = np.zeros(max(int(voxels.max(initial=0)), *known) + 1, np.uint16)
+def _renumbered(voxels: NDArray[Any], segmentation: Any, ids: Any, values: Mapping[str, int]) -> NDArray[np.uint16]:
+    """A layer's voxels with the final values; those that no segment with a value owns are 0."""
+    known = {int(segmentation.GetSegment(i).GetLabelValue()): values.get(i, 0) for i in ids}
+    lookup = np.zeros(max([int(voxels.max(initial=0)), *known]) + 1, np.uint16)
     for old, new in known.items():
         lookup[old] = new
     return lookup[voxels.astype(np.int64)]
@@ -200,7 +217,8 @@ def _empty(node: Any) -> JobError:
     )
 
 
-def _overlap(node: Any, first: str, second: str) -> JobError:
+def overlap(node: Any, first: str, second: str) -> JobError:
+    """The error for two segments of a node that share voxels."""
     return JobError(
         Code.SEGMENTS_OVERLAP,
         f"The segments “{first}” and “{second}” of “{node.GetName()}” overlap.",

@@ -72,7 +72,13 @@ class RunNodes:
 
 
 def load_result(
-    scene: Any, result: Result, *, target_id: str = "", atlas_id: str = "", grids: Grids | None = None
+    scene: Any,
+    result: Result,
+    *,
+    target_id: str = "",
+    atlas_id: str = "",
+    grids: Grids | None = None,
+    refined: bool = False,
 ) -> RunNodes:
     """Check a result and add its nodes to the scene, in world space and without parent transforms.
 
@@ -82,24 +88,27 @@ def load_result(
         target_id: the target's volume node; references to it are left out where it is gone by now.
         atlas_id: the same for the atlas.
         grids: those of the request's scans, which the result must fit; not compared where None.
+        refined: whether the result goes on from an earlier one, from whose nodes its names must differ.
 
     Raises:
         JobError: RESULT_INVALID where files are damaged, not finite, or on grids that do not belong together.
     """
     contents = Contents.read(result, grids)
     with _all_or_nothing(scene):
-        return _Loader(scene, contents, scene.GetNodeByID(target_id), scene.GetNodeByID(atlas_id)).load()
+        return _Loader(scene, contents, scene.GetNodeByID(target_id), scene.GetNodeByID(atlas_id), refined).load()
 
 
 class _Loader:
     """Makes the nodes of one result."""
 
-    def __init__(self, scene: Any, contents: Contents, target: Any, atlas: Any) -> None:
+    def __init__(self, scene: Any, contents: Contents, target: Any, atlas: Any, refined: bool) -> None:
         self._scene = scene
         self._contents = contents
         self._target = target
         self._atlas = atlas
         self._name = target.GetName() if target is not None else "target"
+        if refined:
+            self._name += " refined"
 
     def load(self) -> RunNodes:
         """Add everything."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import slicer
 
+from .labels import segment_id
 from .outputs import RunNodes
 
 LAYOUT = 6180
@@ -70,7 +71,7 @@ def back_to(scene: Any, layout_number: int) -> None:
 def jump_to(scene: Any, run: RunNodes, value: int) -> bool:
     """Move all slice views to the middle of a structure; False where it is gone."""
     segmentation = scene.GetNodeByID(run.segmentation)
-    segment = f"Segment_{value}"
+    segment = segment_id(value)
     if segmentation is None or segmentation.GetSegmentation().GetSegment(segment) is None:
         return False
     centre = [0.0, 0.0, 0.0]
@@ -88,6 +89,13 @@ def show_surfaces(scene: Any, run: RunNodes, visible: bool) -> None:
         segmentation.CreateClosedSurfaceRepresentation()
     segmentation.CreateDefaultDisplayNodes()
     segmentation.GetDisplayNode().SetVisibility3D(visible)
+
+
+def hide_segments(scene: Any, run: RunNodes) -> None:
+    """Hide the segmentation of a result that a later one replaces."""
+    segmentation = scene.GetNodeByID(run.segmentation)
+    if segmentation is not None and segmentation.GetDisplayNode() is not None:
+        segmentation.GetDisplayNode().SetVisibility(False)
 
 
 def _composites(scene: Any) -> Iterator[Any]:

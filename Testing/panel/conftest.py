@@ -36,10 +36,12 @@ def scene(a_scene: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.fixture
-def module(scene: Any) -> ModuleType:
-    """JointRegSeg.py as Slicer would run it."""
+def module(scene: Any, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """JointRegSeg.py as Slicer would run it; nobody asks a process how much memory a run takes."""
+    from JointRegSegLib.service.forecast import Forecast
     from Testing.rig import gui
 
+    monkeypatch.setattr("JointRegSegLib.panel.memory_line.forecast", lambda asked, python=None: Forecast(1.25, 8.0))
     return gui.load_module()
 
 
@@ -60,7 +62,7 @@ def widget(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]
     from Testing.rig import gui
 
     state = TorchState("2.13.0", (TorchDevice("cpu", "CPU, 2 threads", 3.2),))
-    monkeypatch.setattr("JointRegSegLib.panel.widget.probe", lambda: state)
+    monkeypatch.setattr("JointRegSegLib.panel.widget.probe", lambda python=None: state)
     made = gui.open_widget(module)
     yield made
     gui.close_widget(made)

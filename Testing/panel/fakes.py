@@ -14,12 +14,13 @@ class FakeJob:
 
     def __init__(self) -> None:
         self.request: Request | None = None
+        self.python: str | None = None
         self.cancelled = False
         self._events: list[Event] = []
         self._outcome: Outcome | None = None
 
-    def start(self, request: Request, work_folder: Path | None = None) -> FakeJob:
-        self.request = request
+    def start(self, request: Request, python: str | None = None, work_folder: Path | None = None) -> FakeJob:
+        self.request, self.python = request, python
         return self
 
     def say(self, stage: str, fraction: float, eta_seconds: float | None = None) -> None:

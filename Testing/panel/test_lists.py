@@ -34,9 +34,9 @@ def jobs(module: Any, monkeypatch: pytest.MonkeyPatch) -> list[FakeJob]:
     """The workers that were started, each with a mind of its own."""
     started: list[FakeJob] = []
 
-    def start(request: Request, work_folder: Path | None = None) -> FakeJob:
+    def start(request: Request, python: str | None = None, work_folder: Path | None = None) -> FakeJob:
         started.append(FakeJob())
-        return started[-1].start(request, work_folder)
+        return started[-1].start(request, python, work_folder)
 
     monkeypatch.setattr("JointRegSegLib.panel.run_session.client.start", start)
     return started

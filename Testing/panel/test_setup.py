@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
-from JointRegSegLib.job import Code, JobError
+from JointRegSegLib.job import Code, JobError, Quality, Similarity
 from JointRegSegLib.service.client import TorchDevice, TorchState
+from JointRegSegLib.service.forecast import Ask, Forecast, forecast
 from Testing.rig.need import need
 
 need("slicer", "slicer-core")
@@ -20,6 +23,11 @@ import slicer  # noqa: E402
 
 from Testing.rig import gui  # noqa: E402
 from Testing.rig.clicks import click  # noqa: E402
+from Testing.rig.pythonqt import qt  # noqa: E402
+
+gui.install()
+from JointRegSegLib.panel.remembered import remember  # noqa: E402
+from JointRegSegLib.panel.setup_section import chosen_python  # noqa: E402
 
 pytestmark = pytest.mark.gui
 
@@ -33,7 +41,7 @@ def opened(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
     made: list[Any] = []
 
     def with_state(state: TorchState) -> Any:
-        monkeypatch.setattr("JointRegSegLib.panel.widget.probe", lambda: state)
+        monkeypatch.setattr("JointRegSegLib.panel.widget.probe", lambda python=None: state)
         made.append(gui.open_widget(module))
         gui.wait_until(lambda: made[-1].panel.setup.state is not None)
         return made[-1].panel
@@ -122,7 +130,7 @@ def test_a_failed_installation_is_told(
 def test_looking_does_not_hold_up_the_panel(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = threading.Event()
 
-    def slow() -> TorchState:
+    def slow(python: str | None = None) -> TorchState:
         answer.wait(10)
         return FOUND
 
@@ -145,3 +153,118 @@ def chosen_in(make_nodes: Callable[[], Any]) -> Callable[[Any], None]:
         panel.ui.targetVolumeSelector.setCurrentNode(target)
 
     return choose
+
+
+@pytest.fixture
+def a_python(tmp_path: Path) -> Path:
+    """A Python whose pip writes down what it was asked for; with a file named fail beside it, it fails."""
+    if os.name == "nt":
+        pytest.skip("a shell script stands in for Python")
+    file = tmp_path / "approved" / "python"
+    file.parent.mkdir()
+    script = ["#!/bin/sh", f'echo "$@" >> {file.parent}/asked', f"[ -e {file.parent}/fail ] || exit 0"]
+    file.write_text("\n".join([*script, "echo 'ERROR: no match for this platform' >&2; exit 1", ""]))
+    file.chmod(0o755)
+    return file
+
+
+@pytest.fixture
+def a_wheelhouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a wheel of PyTorch, which the user picks."""
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    (folder / "torch-2.9.0-py3-none-any.whl").write_bytes(b"0" * 2_000_000)
+    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", staticmethod(lambda *arguments: str(folder)))
+    return folder
+
+
+@pytest.fixture
+def errors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The texts of the error boxes that were shown."""
+    shown: list[str] = []
+    monkeypatch.setattr("slicer.util.errorDisplay", shown.append)
+    return shown
+
+
+def test_another_python_is_used_when_it_has_pytorch(
+    opened: Callable[[TorchState], Any], a_python: Path, fake_job: Any, chosen_in: Callable[[Any], None]
+) -> None:
+    panel = opened(FOUND)
+    chosen_in(panel)
+    panel.ui.pythonLineEdit.text = str(a_python)
+    click(panel.ui.usePythonButton)
+    gui.wait_until(lambda: "computes with" in panel.ui.setupStatusLabel.text)
+    gui.wait_until(lambda: bool(panel.ui.runButton.enabled))
+    click(panel.ui.runButton)
+    assert fake_job.python == str(a_python)
+
+
+def test_a_python_without_pytorch_is_not_taken(
+    opened: Callable[[TorchState], Any], a_python: Path, fake_job: Any, chosen_in: Callable[[Any], None]
+) -> None:
+    panel = opened(MISSING)
+    panel.ui.pythonLineEdit.text = str(a_python)
+    click(panel.ui.usePythonButton)
+    gui.wait_until(lambda: "cannot be used" in panel.ui.setupStatusLabel.text)
+    assert chosen_python() is None
+
+
+def test_wheels_of_a_folder_are_installed_without_network_after_consent(
+    opened: Callable[[TorchState], Any],
+    a_python: Path,
+    a_wheelhouse: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    errors: list[str],
+) -> None:
+    asked: list[str] = []
+    panel = opened(FOUND)
+    remember("python", str(a_python))
+    monkeypatch.setattr("slicer.util.confirmOkCancelDisplay", lambda text: asked.append(text))
+    click(panel.ui.installFolderButton)
+    assert "torch-2.9.0-py3-none-any.whl (2 MB)" in asked[0]
+    assert not (a_python.parent / "asked").exists()
+    monkeypatch.setattr("slicer.util.confirmOkCancelDisplay", lambda text: True)
+    click(panel.ui.installFolderButton)
+    gui.wait_until(lambda: "is installed" in panel.ui.setupStatusLabel.text)
+    call = (a_python.parent / "asked").read_text()
+    assert "pip install --no-index" in call
+    assert f"--find-links {a_wheelhouse} torch>=2.2" in call
+    (a_python.parent / "fail").touch()
+    click(panel.ui.installFolderButton)
+    gui.wait_until(lambda: len(errors) == 1)
+    assert "no match for this platform" in errors[0]
+
+
+def test_a_folder_without_wheels_is_refused(
+    opened: Callable[[TorchState], Any], a_wheelhouse: Path, errors: list[str]
+) -> None:
+    (a_wheelhouse / "torch-2.9.0-py3-none-any.whl").unlink()
+    click(opened(FOUND).ui.installFolderButton)
+    assert "has no wheel of PyTorch" in errors[0]
+
+
+def test_the_memory_of_the_run_is_told_before_it(
+    opened: Callable[[TorchState], Any], chosen_in: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Ask] = []
+
+    def answer(ask: Ask, python: str | None = None) -> Forecast:
+        asked.append(ask)
+        return Forecast(2.0 if ask.quality is Quality.NORMAL else 9.0, 4.0)
+
+    monkeypatch.setattr("JointRegSegLib.panel.memory_line.forecast", answer)
+    panel = opened(FOUND)
+    chosen_in(panel)
+    gui.wait_until(lambda: panel.ui.memoryLabel.text == "The run takes at most 2.0 GB of memory; 4.0 GB are free.")
+    panel.ui.qualityComboBox.currentIndex = 2
+    gui.wait_until(lambda: "coarser voxels" in panel.ui.memoryLabel.text)
+    assert asked[-1].target_voxels == 40 * 36 * 30
+    panel.ui.seedSpinBox.value = 3
+    assert len(asked) == 2
+
+
+def test_a_child_forecasts_more_memory_for_more_voxels() -> None:
+    need("torch")
+    few, many = (forecast(Ask(n, n, Quality.NORMAL, Similarity.AUTO)) for n in (100_000, 1_000_000))
+    assert 0.3 < few.needed_gb < many.needed_gb < 2.0
+    assert few.free_gb is not None

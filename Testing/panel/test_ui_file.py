@@ -12,6 +12,7 @@ PARAMETERS = SOURCES / "JointRegSegLib" / "panel" / "parameters.py"
 ALLOWED = {
     "QComboBox",
     "QLabel",
+    "QLineEdit",
     "QProgressBar",
     "QPushButton",
     "QSlider",

@@ -35,7 +35,7 @@ def toy(module: Any, monkeypatch: pytest.MonkeyPatch) -> StartToy:
     def behave(action: str) -> list[client.Job]:
         jobs: list[client.Job] = []
 
-        def start(request: Request, work_folder: Path | None = None) -> client.Job:
+        def start(request: Request, python: str | None = None, work_folder: Path | None = None) -> client.Job:
             named = dataclasses.replace(request, target=request.target.with_name(action))
             jobs.append(real_start(named, work_folder=work_folder, module=TOY))
             return jobs[-1]

@@ -1,0 +1,96 @@
+"""The panel's section for correcting structures by hand and letting the registration follow them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from ..job import JobError
+from ..scene import Changes, RunNodes, find_changes, hide_segments
+from .run_queue import Turn
+from .run_session import State
+from .telling import tell
+
+
+class RefineSection:
+    """Finds what the user changed in the shown result, and starts a run that respects it.
+
+    Args:
+        ui: the panel's widgets by name.
+        on_refine: called with the shown run and the user's changes.
+    """
+
+    def __init__(self, ui: Any, on_refine: Callable[[Turn, Changes], None]) -> None:
+        self._ui = ui
+        self._on_refine = on_refine
+        self._turn: Turn | None = None
+        self._before: RunNodes | None = None
+        self._words = ""
+        ui.findChangesButton.connect("clicked(bool)", self._on_find)
+        ui.refineButton.connect("clicked(bool)", self._on_click_refine)
+
+    def show(self, turn: Turn | None) -> None:
+        """Work on this run from now on; None on none."""
+        if turn is not None and turn.state is State.FINISHED and turn.inputs.changes is not None and self._before:
+            hide_segments(slicer.mrmlScene, self._before)
+        self._turn, self._before, self._words = turn, None, ""
+
+    def update(self, is_running: bool) -> None:
+        """Make the section show what is true now."""
+        reason = self._why_not(is_running)
+        for button in (self._ui.findChangesButton, self._ui.refineButton):
+            button.enabled = not reason
+        self._ui.refineLabel.text = (
+            reason or self._words or _("Edit the result's structures in the Segment Editor, then click Refine.")
+        )
+
+    def _why_not(self, is_running: bool) -> str:
+        if is_running:
+            return _("A run is going on.")
+        if self._turn is None or self._turn.state is not State.FINISHED:
+            return _("There is no result to correct yet.")
+        if len(self._turn.inputs.atlases) > 1:
+            return _("Refine goes on from the registration of one atlas; this result is fused from several.")
+        return ""
+
+    def _find(self) -> Changes | None:
+        session = self._turn.session if self._turn is not None else None
+        if session is None or session.result is None:
+            return None
+        try:
+            return find_changes(slicer.mrmlScene, session.nodes, session.result)
+        except JobError as error:
+            tell(error)
+            return None
+
+    def _on_find(self, checked: bool = False) -> None:
+        changes = self._find()
+        if changes is not None:
+            self._words = describe(changes)
+            self.update(is_running=False)
+
+    def _on_click_refine(self, checked: bool = False) -> None:
+        changes = self._find()
+        if changes is None or self._turn is None or self._turn.session is None:
+            return
+        self._words = describe(changes)
+        if changes.values:
+            turn, self._before = self._turn, self._turn.session.nodes
+            self._on_refine(turn, changes)
+        else:
+            self.update(is_running=False)
+
+
+def describe(changes: Changes) -> str:
+    """What was changed, in words."""
+    words = (
+        _("Changed since the run: {names}.").format(names=", ".join(changes.names))
+        if changes.values
+        else _("No structure was changed since the run.")
+    )
+    if changes.ignored:
+        words += " " + _("Not known to the atlas, and so left out: {names}.").format(names=", ".join(changes.ignored))
+    return words
