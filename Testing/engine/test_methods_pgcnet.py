@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from itertools import permutations
 from typing import Any
@@ -10,11 +11,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from JointRegSegLib.fields import warp
+from JointRegSegLib.losses import soft_dice
 from JointRegSegLib.methods.pgcnet.layers import ResidualBlock, correlation
 from JointRegSegLib.methods.pgcnet.model import CoupledPyramid
 from JointRegSegLib.methods.pgcnet.objectives import PairView, joint_terms
 from JointRegSegLib.networks import InputSpec, placed
 from JointRegSegLib.training.samplers import AtlasPairs
+from JointRegSegLib.training.targets import one_hot
 from Testing.engine.coupled_cases import (
     SMALL,
     size,
@@ -38,9 +42,16 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def pyramid(position: Any = "full", sharing: Any = "coupled", laid_out: bool = True, seed: int = 0) -> CoupledPyramid:
+def pyramid(
+    position: Any = "full",
+    sharing: Any = "coupled",
+    laid_out: bool = True,
+    seed: int = 0,
+    measure: Any = "mean",
+    update: Any = "add",
+) -> CoupledPyramid:
     torch.manual_seed(seed)
-    model = placed(CoupledPyramid(CLASSES, position, sharing), "cpu")
+    model = placed(CoupledPyramid(CLASSES, position, sharing, correlation=measure, update=update), "cpu")
     if laid_out:
         model.lay_out(SMALL)
     return model
@@ -168,17 +179,26 @@ def test_segmentation_sees_the_other_scan_where_tasks_are_coupled() -> None:
         assert alone is (sharing != "coupled")
 
 
-def test_a_laid_out_model_takes_one_size() -> None:
-    model = pyramid(laid_out=False)
+@pytest.mark.parametrize("position", ["full", "axial"])
+def test_position_maps_are_stretched_over_scans_of_another_size(position: str) -> None:
+    model = pyramid(position)
     assert model.input_spec == InputSpec(8)
     other = texture((15, 21, 10), seed=3, dtype=torch.float32)
-    assert model.register(other, other).shape == (1, 3, 15, 21, 10)
-    model.lay_out((15, 21, 10))
+    without = model.register(other, other)
+    assert without.shape == (1, 3, 15, 21, 10)
+    fill_maps(model)
     pair = model.of_pair(other, other)
     assert torch.equal(pair.field, model.register(other, other))
     assert torch.equal(pair.seg_fixed, model.segment(other))
-    with pytest.raises(ValueError, match=r"\[2, 3, 2\] voxels, not \[1, 3, 2\]"):
-        model.register(other[:, :, :8], other[:, :, :8])
+    assert not torch.allclose(pair.field, without, atol=1e-6)
+    places = model.estimators[-1].position
+    for table in places.tables:  # a slope along each axis stays one
+        n = max(table.shape[2:])
+        table.data.copy_(torch.linspace(0.0, 1.0, n).view([1, 1, *(n if m == n else 1 for m in table.shape[2:])]))
+        if position == "full":
+            table.data.copy_(torch.linspace(0.0, 1.0, table.shape[2]).view(1, 1, -1, 1, 1).expand_as(table))
+    found = places(torch.zeros(1, 8, 5, 7, 9))[0, 0]
+    assert torch.allclose(found[:, 0, 0], torch.linspace(0.0, 1.0, 5), atol=1e-6)
 
 
 @pytest.mark.parametrize("position", ["full", "axial"])
@@ -213,6 +233,46 @@ def test_what_each_term_reaches(sharing: str, segments: set[str]) -> None:
 def _reached(loss: Tensor, module: nn.Module) -> bool:
     gradients = torch.autograd.grad(loss, list(module.parameters()), retain_graph=True, allow_unused=True)
     return any(g is not None and bool(g.any()) for g in gradients)
+
+
+def test_levels_may_be_composed_and_correlations_summed() -> None:
+    """A composed field warps as the one from below, then the level's; with one of no slope both are the same."""
+    moving, fixed = images()
+    fields = {update: pyramid(update=update)(moving, fixed).field for update in ("add", "compose")}
+    assert not torch.equal(fields["add"], fields["compose"])
+    assert torch.allclose(fields["add"], fields["compose"], atol=1e-3)  # both are small at first
+    composed = pyramid(update="compose")
+    there, back = composed(moving, fixed), composed(fixed, moving)
+    assert torch.equal(there.field, back.inverse_field)
+    a, b = noise((4, 5, 6), 3, 1), noise((4, 5, 6), 3, 2)
+    assert torch.allclose(correlation(a, b, measure="sum"), 3 * correlation(a, b))
+    summed = pyramid(measure="sum")(moving, fixed).field
+    assert not torch.allclose(summed, fields["add"], atol=1e-6)
+
+
+def test_both_directions_may_count() -> None:
+    model = pyramid()
+    settings = settings_of("pgcnet", "bidirectional").loss
+    one, other = small_subject(0), small_subject(1, known=False)
+    there, back = (PairView(model, batch_of(pair), CLASSES) for pair in ((one, other), (other, one)))
+    for name in ("similarity", "smoothness"):
+        both = getattr(there, name)(settings)
+        each = [getattr(view, name)(settings_of("pgcnet").loss) for view in (there, back)]
+        assert torch.allclose(both, (each[0] + each[1]) / 2)
+
+
+def test_manual_labels_may_stand_for_predictions_in_the_joint_loss() -> None:
+    model, loss = pyramid(), settings_of("pgcnet", "joint_manual").loss
+    one, other = small_subject(0), small_subject(1)
+    view = PairView(model, batch_of((one, dataclasses.replace(other, label=None))), CLASSES)
+    assert one.label is not None
+    truth = one_hot(one.label.long(), CLASSES)
+    expected = soft_dice(view.probabilities[1], warp(truth, view.field), loss.dice)
+    assert torch.allclose(view.agreement(loss), expected)
+    whole = PairView(model, batch_of((one, other)), CLASSES)
+    assert other.label is not None
+    expected = soft_dice(one_hot(other.label.long(), CLASSES), warp(truth, whole.field), loss.dice)
+    assert torch.allclose(whole.agreement(loss), expected)
 
 
 def test_supervision_is_of_the_labelled_sides() -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from JointRegSegLib.fields import Shape, resize_image, shape_of
 from JointRegSegLib.networks import FlowHead, conv_block
 
-from .settings import Position
+from .settings import Correlation, Position
 
 CHANNELS = (64, 32, 16, 8)
 """Of the features, from the coarsest level, 1/8 of the grid, to the finest."""
@@ -78,12 +78,10 @@ class PositionMap(nn.Module):
         self._hold([(1, self._channels, *size) for size in sizes], device)
 
     def forward(self, features: Tensor) -> Tensor:
-        """The features (B, C, d, h, w) with the map added; `ValueError` where it was laid out for another shape."""
-        wanted = [max(sizes) for sizes in zip(*(shape_of(table) for table in self.tables), strict=True)]
-        if wanted and wanted != list(shape_of(features)):
-            raise ValueError(f"The position map is for features of {wanted} voxels, not {list(shape_of(features))}.")
+        """The features (B, C, d, h, w) with the map added; one that was laid out for another shape is stretched."""
         for table in self.tables:
-            features = features + table
+            d, h, w = (1 if m == 1 else n for m, n in zip(shape_of(table), shape_of(features), strict=True))
+            features = features + resize_image(table, (d, h, w))
         return features
 
     def _hold(self, shapes: list[tuple[int, ...]], device: torch.device) -> None:
@@ -100,8 +98,9 @@ class PositionMap(nn.Module):
 class FieldEstimator(nn.Module):
     """Displacements of one level from the position correlation of its features; one for the field and its inverse."""
 
-    def __init__(self, channels: int, position: Position) -> None:
+    def __init__(self, channels: int, position: Position, measure: Correlation) -> None:
         super().__init__()
+        self._measure: Correlation = measure
         self.position = None if position == "none" else PositionMap(channels, position == "axial")
         self.net = nn.Sequential(_block((2 * _RADIUS + 1) ** 3, channels), *_residual(channels, 3), FlowHead(channels))
 
@@ -109,7 +108,7 @@ class FieldEstimator(nn.Module):
         """Displacements (B, 3, d, h, w) in voxels between features (B, C, d, h, w)."""
         if self.position is not None:
             moving, fixed = self.position(moving), self.position(fixed)
-        displacements: Tensor = self.net(correlation(moving, fixed))
+        displacements: Tensor = self.net(correlation(moving, fixed, measure=self._measure))
         return displacements
 
 
@@ -135,14 +134,15 @@ class SegmentationDecoder(nn.Module):
         return state
 
 
-def correlation(a: Tensor, b: Tensor, radius: int = _RADIUS) -> Tensor:
-    """Mean over channels of a(p) b(p + d), a channel for each offset d of up to `radius` along each axis.
+def correlation(a: Tensor, b: Tensor, radius: int = _RADIUS, measure: Correlation = "mean") -> Tensor:
+    """Mean or sum over channels of a(p) b(p + d), a channel for each offset d of up to `radius` along each axis.
 
     PGCNet (Tan et al., MICCAI 2023), Eq. 1, which prints the sum over the offsets; beyond the features are zeros.
 
     Args:
         a, b: (B, C, D, H, W).
         radius: 1 gives 27 channels, 2 gives 125; the middle one is that of no offset.
+        measure: over the channels.
 
     Returns: (B, (2 radius + 1)^3, D, H, W).
     """
@@ -150,7 +150,8 @@ def correlation(a: Tensor, b: Tensor, radius: int = _RADIUS) -> Tensor:
     padded = F.pad(b, (radius,) * 6)
     offsets = product(range(2 * radius + 1), repeat=3)
     moved = (padded[..., z : z + depth, y : y + height, x : x + width] for z, y, x in offsets)
-    return torch.stack([(a * part).mean(1) for part in moved], 1)
+    products = (a * part for part in moved)
+    return torch.stack([part.mean(1) if measure == "mean" else part.sum(1) for part in products], 1)
 
 
 def _residual(channels: int, blocks: int) -> list[ResidualBlock]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor, nn
 
-from JointRegSegLib.fields import Shape, resize_field, shape_of, warp
+from JointRegSegLib.fields import Shape, compose, resize_field, shape_of, warp
 from JointRegSegLib.networks import BOTH, Capability, Group, InputSpec, Intensity, JointModel, JointOutput, Task
 
 from .layers import CHANNELS, DIVISOR, Encoder, FieldEstimator, PositionMap, SegmentationDecoder
-from .settings import Position, Settings, Sharing
+from .settings import Correlation, Position, Settings, Sharing, Update
 
 
 @dataclass(frozen=True)
@@ -34,22 +35,31 @@ class CoupledPyramid(JointModel):
     """One encoder for both scans, an estimator of displacements for each level, and a decoder that sees both scans.
 
     Exchanging the scans exchanges field and inverse field, and both segmentations, exactly. A scan that is segmented
-    by itself is its own partner. Once its position maps are laid out, the model takes scans of one size only: that of
-    the training grid, which its package's card tells.
+    by itself is its own partner. Position maps that were laid out for the training grid, which a package's card tells,
+    are stretched over scans of another size.
 
     Args:
         classes: K, background included.
-        position, sharing, intensity: as in `settings.Model`.
+        position, sharing, intensity, correlation, update: as in `settings.Model`.
     """
 
     capabilities = frozenset[Capability]({"field", "inverse", "segmentation"})
 
-    def __init__(self, classes: int, position: Position, sharing: Sharing, intensity: Intensity = "minmax") -> None:
+    def __init__(
+        self,
+        classes: int,
+        position: Position,
+        sharing: Sharing,
+        intensity: Intensity = "minmax",
+        correlation: Correlation = "mean",
+        update: Update = "add",
+    ) -> None:
         super().__init__()
         self.coupled = sharing == "coupled"
+        self._update = torch.add if update == "add" else compose
         self.encoder = Encoder()
         self.own_encoder = Encoder() if sharing == "nothing" else None
-        self.estimators = nn.ModuleList(FieldEstimator(channels, position) for channels in CHANNELS)
+        self.estimators = nn.ModuleList(FieldEstimator(channels, position, correlation) for channels in CHANNELS)
         self.decoder = SegmentationDecoder(classes, 2 if self.coupled else 1)
         self.input_spec = InputSpec(DIVISOR, intensity=intensity)
 
@@ -104,7 +114,8 @@ class CoupledPyramid(JointModel):
             field, inverse = (resize_field(u, shape_of(m)) for u in (levels[-1].field, levels[-1].inverse))
             moved, moved_back = warp(m, field), warp(f, inverse)
             if finest or m is not moving[-1]:
-                field, inverse = field + estimate(moved, f), inverse + estimate(moved_back, m)
+                field = self._update(field, estimate(moved, f))
+                inverse = self._update(inverse, estimate(moved_back, m))
             levels.append(Level(moved, moved_back, field, inverse))
         return levels
 
@@ -127,4 +138,4 @@ class CoupledPyramid(JointModel):
 def build(settings: Settings, classes: int) -> CoupledPyramid:
     """The untrained model for K classes, background included, its position maps not yet laid out."""
     m = settings.model
-    return CoupledPyramid(classes, m.position, m.sharing, m.intensity)
+    return CoupledPyramid(classes, m.position, m.sharing, m.intensity, m.correlation, m.update)

@@ -40,6 +40,12 @@ class PairView:
         return self.output.field
 
     @property
+    def inverse(self) -> Tensor:
+        """The inverse field, likewise."""
+        assert self.output.inverse_field is not None
+        return self.output.inverse_field
+
+    @property
     def logits(self) -> tuple[Tensor, Tensor]:
         """Of the moving and of the fixed images, (B, K, D, H, W)."""
         assert self.output.seg_moving is not None
@@ -64,9 +70,25 @@ class PairView:
         each = [soft_dice(self.probabilities[i], one_hot(y, self._classes), loss.dice) for i, y in labels.items()]
         return torch.stack(each).mean(0)
 
+    def similarity(self, loss: Loss) -> Tensor:
+        """L_sim, (B,)."""
+        there = -squared_lncc(self.fixed, warp(self.moving, self.field))
+        if not loss.bidirectional:
+            return there
+        return (there - squared_lncc(self.moving, warp(self.fixed, self.inverse))) / 2
+
+    def smoothness(self, loss: Loss) -> Tensor:
+        """L_smooth without its weight, (B,)."""
+        there = diffusion(self.field)
+        return (there + diffusion(self.inverse)) / 2 if loss.bidirectional else there
+
     def agreement(self, loss: Loss) -> Tensor:
         """L_joint, (B,): how little the fixed prediction overlaps the moving one after registration."""
-        moving, fixed = self.probabilities
+        manual = self._labels if loss.joint_labels == "manual" else {}
+        moving, fixed = (
+            one_hot(manual[side], self._classes) if side in manual else predicted
+            for side, predicted in enumerate(self.probabilities)
+        )
         return soft_dice(fixed, warp(moving, self.field), loss.dice)
 
     @cached_property
@@ -79,8 +101,8 @@ class PairView:
 def first_terms(loss: Loss) -> list[LossTerm[PairView]]:
     """L_sim + lambda L_smooth + L_wce + L_dice."""
     return [
-        LossTerm("similarity", lambda view: -squared_lncc(view.fixed, warp(view.moving, view.field)), 1.0, _REG),
-        LossTerm("smoothness", lambda view: diffusion(view.field), loss.smoothness, _REG),
+        LossTerm("similarity", lambda view: view.similarity(loss), 1.0, _REG),
+        LossTerm("smoothness", lambda view: view.smoothness(loss), loss.smoothness, _REG),
         LossTerm("classification", PairView.classification, 1.0, _ALL),
         LossTerm("overlap", lambda view: view.overlap(loss), 1.0, _ALL),
     ]

@@ -13,6 +13,8 @@ from JointRegSegLib.training.trainer import TrainerConfig
 
 Position = Literal["full", "axial", "none"]
 Sharing = Literal["coupled", "encoder", "nothing"]
+Correlation = Literal["mean", "sum"]
+Update = Literal["add", "compose"]
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,15 @@ class Model:
             sum of one table for each axis, or no map.
         sharing: "coupled" lets segmentation see the other scan's warped features, "encoder" does not; with "nothing"
             each task has an encoder of its own and learns by itself.
+        correlation: over the features' channels.
+        update: whether a level's displacement is added to that from below, or the image moves by one, then the other.
     """
 
     intensity: Intensity
     position: Position
     sharing: Sharing
+    correlation: Correlation
+    update: Update
 
 
 @dataclass(frozen=True)
@@ -38,13 +44,17 @@ class Loss:
 
     Attributes:
         smoothness: weight of the field's smoothness beside the similarity.
+        bidirectional: whether similarity and smoothness are means over the field and its inverse; else of the field.
         dice: the form of both Dice losses.
         joint: weight of the Dice loss between both predictions after registration; 0 for none.
+        joint_labels: what stands for a labelled side in that loss: its prediction or its manual labels.
     """
 
     smoothness: Weight
+    bidirectional: bool
     dice: DiceForm
     joint: Weight
+    joint_labels: Literal["predicted", "manual"]
 
 
 @dataclass(frozen=True)
