@@ -12,6 +12,7 @@ from typing import Any
 
 from ..job import Code, JobError, Request
 from ..job.folders import write_whole
+from ..job.request import START_AS_PLACED, START_AUTO
 from .cases import Case
 
 FILE = "cohort.json"
@@ -35,17 +36,17 @@ def settle(folder: Path, template: Request, atlases: str, model: str, cases: Ite
     Raises:
         JobError: COHORT_INVALID where a setting or a finished case has changed; OUTPUT_UNWRITABLE or DISK_FULL.
     """
-    shared = {
-        field.name: _plain(getattr(template, field.name))
-        for field in fields(template)
-        if field.name not in _OF_THE_MACHINE | _OF_THE_CASE
-    }
+    settings = [field for field in fields(template) if field.name not in _OF_THE_MACHINE | _OF_THE_CASE]
+    shared = {field.name: _plain(getattr(template, field.name)) for field in settings}
     shared |= {"atlases": atlases, "model": model}
+    if template.start not in (START_AUTO, START_AS_PLACED):
+        shared["start"] = _plain(Path(template.start))
     rows = {case.id: hashlib.sha256(repr(case.row).encode()).hexdigest() for case in cases}
     earlier = _read(folder)
     if earlier is not None:
-        before = earlier["settings"]
-        if changed := sorted(name for name in {*before, *shared} if before.get(name) != shared.get(name)):
+        # A setting that the version before did not know had, in effect, its default.
+        before = {**{field.name: _plain(field.default) for field in settings}, **earlier["settings"]}
+        if changed := sorted(name for name in shared if before.get(name) != shared[name]):
             raise _other(
                 folder, f"another value of {', '.join(changed)}", "Call with the same settings, or name another folder."
             )

@@ -16,16 +16,12 @@ from ..cohort.cluster import Slurm, compute_on, connected, slurm
 from ..cohort.local import compute, places
 from ..cohort.run import Cohort, Compute, run_cohort
 from ..cohort.task import State
-from ..job import Device, Fusion, Quality, Refinement, Request, Similarity
+from ..job import Device, Request
 from ..job.errors import EXIT_BAD_INPUT, EXIT_OK
-from ..job.request import OPTIMISATION
-from ..library.models import find_model
 from ..library.opening import open_library
-from ..methods import METHODS
 from ..service.client import probe
 from ..training.card import load_card
-from .atlas_arguments import add_fusion
-from .common import add_machine
+from .registration_arguments import add_registration, registration_of
 
 
 def add(command: argparse.ArgumentParser) -> None:
@@ -42,19 +38,7 @@ def add(command: argparse.ArgumentParser) -> None:
         "--output", type=Path, required=True, metavar="DIR", help="folder for all; the same again goes on"
     )
     command.add_argument("--no-report", action="store_true", help="write no pages")
-    how = command.add_argument_group("how")
-    how.add_argument(
-        "--method", choices=[OPTIMISATION, *METHODS], help="default: the model's, else optimisation, without training"
-    )
-    how.add_argument("--model", type=Path, metavar="NAME_OR_FILE", help="an installed model, or what `train` made")
-    how.add_argument("--refine", choices=[r.value for r in Refinement], default="auto", help="as of `run`")
-    how.add_argument("--quality", choices=[q.value for q in Quality], default="normal", help="default: normal")
-    how.add_argument("--similarity", choices=[s.value for s in Similarity], default="auto", help="default: auto")
-    how.add_argument("--start", choices=["auto", "as-placed"], default="auto", help="default: auto")
-    how.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random; default: 0")
-    add_fusion(how)
-    how.add_argument("--memory-gb", type=float, metavar="GB", help="the most memory of one case; default: a fair share")
-    add_machine(how)
+    add_registration(command.add_argument_group("how"))
     where = command.add_argument_group("where (without these: on this machine)")
     where.add_argument(
         "--workers", type=int, metavar="N", help="cases at a time, or Slurm jobs; default: what suits the machine"
@@ -78,31 +62,13 @@ def batch(arguments: argparse.Namespace) -> int:
     if unused and not arguments.quiet:
         tell(f"Columns that nothing uses: {', '.join(unused)}.")
     library = open_library(arguments.library)
-    model = None if arguments.model is None else find_model(arguments.model).absolute()
-    card = None if model is None else load_card(model)
-    template = Request(
-        atlases=library.atlases,
-        target=Path(),
-        output=arguments.output.absolute(),
-        quality=Quality(arguments.quality),
-        similarity=Similarity(arguments.similarity),
-        start=arguments.start,
-        device=Device(arguments.device),
-        seed=arguments.seed,
-        threads=arguments.threads,
-        memory_gb=arguments.memory_gb,
-        method=arguments.method or (OPTIMISATION if card is None else card.method),
-        model=model,
-        refinement=Refinement(arguments.refine),
-        fusion=Fusion(arguments.fusion),
-        most_atlases=arguments.most_atlases,
-    )
+    template = Request(library.atlases, Path(), arguments.output.absolute(), **registration_of(arguments))
     cohort = Cohort(
         folder=arguments.output,
         cases=cases,
         template=template,
         atlases=library.digest,
-        model="" if card is None else card.digest,
+        model="" if template.model is None else load_card(template.model).digest,
         reports=not arguments.no_report,
     )
     signal.signal(signal.SIGTERM, signal.default_int_handler)

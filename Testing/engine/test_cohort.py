@@ -148,6 +148,17 @@ def test_only_the_same_batch_goes_on(tmp_path: Path) -> None:
     assert _run(Cohort(**{**vars(cohort), "template": machine, "cases": failed_moved}))["a"] is State.DONE
 
 
+def test_a_version_that_knows_more_settings_goes_on(tmp_path: Path) -> None:
+    cohort = a_cohort(tmp_path, {"a": {}})
+    _run(cohort)
+    file = cohort.folder / "cohort.json"
+    told = json.loads(file.read_text(encoding="utf-8"))
+    del told["settings"]["fusion"]
+    file.write_text(json.dumps(told), encoding="utf-8")
+    assert _run(cohort) == {"a": State.DONE}
+    assert attempts(tmp_path, "a") == 1
+
+
 def _moved(cohort: Cohort, index: int) -> Any:
     case = cohort.cases[index]
     return type(case)(case.id, case.target, case.options, (("target", "elsewhere"),))

@@ -1,0 +1,117 @@
+"""`jointregseg evaluate`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ..job import Code, Device, JobError, Quality
+from ..job.errors import EXIT_OK
+from ..library.models import find_model
+from ..progress import open_progress
+from ..service.torch_state import load_torch
+from .common import add_machine, print_table
+
+
+def add(command: argparse.ArgumentParser) -> None:
+    """The arguments."""
+    command.set_defaults(command=evaluate, refuse=command.error)
+    one = command.add_argument_group("one result")
+    one.add_argument("--labels", type=Path, metavar="RESULT", help="label map, or a result's folder")
+    one.add_argument("--reference", type=Path, metavar="TRUTH", help="the true label map")
+    one.add_argument("--label-table", type=Path, metavar="T", help="names: Slicer .csv, .ctbl, or value,name")
+    one.add_argument("--field", type=Path, metavar="F", help="field whose Jacobian is looked at (field.nrrd)")
+    one.add_argument("--mask", type=Path, metavar="M", help="voxels of the field that count (non-zero)")
+    one.add_argument("--csv", type=Path, metavar="OUT", help="also write the table here")
+    many = command.add_argument_group("a trained model on a data set: labelled training scans x scans of a split")
+    many.add_argument("--model", type=Path, metavar="M.safetensors", help="what `train` made")
+    many.add_argument("--data", type=Path, metavar="DIR_OR_CSV", help="as of `train`")
+    many.add_argument("--output", type=Path, metavar="DIR", help="folder for records, tables and box plots")
+    many.add_argument("--split", choices=["train", "val", "test"], default="test", help="default: test")
+    many.add_argument("--atlases", type=int, metavar="N", help="default: as many as trained the model")
+    many.add_argument(
+        "--refine",
+        action="append",
+        choices=["none", "images", "joint", "optimisation", "all"],
+        help="measure the method alone, refined by images, jointly, or the optimisation without it; may be repeated; "
+        "default: all",
+    )
+    many.add_argument("--quality", choices=[q.value for q in Quality], default="normal", help="default: normal")
+    many.add_argument("--start", default="auto", metavar="auto|as-placed", help="first alignment; default: auto")
+    add_machine(many)
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    """Score one result, or a model on a data set."""
+    if arguments.model is not None:
+        if arguments.data is None or arguments.output is None:
+            arguments.refuse("--model needs --data and --output")
+        return _evaluate_model(arguments)
+    if arguments.labels is None or arguments.reference is None:
+        arguments.refuse("give --labels and --reference, or --model, --data and --output")
+    return _evaluate_result(arguments)
+
+
+def _evaluate_model(arguments: argparse.Namespace) -> int:
+    """Print and write how good a model is on a data set."""
+    load_torch()
+    from ..study.evaluate import Arm, Study, evaluate
+    from ..study.tables import PICTURE, cells, draw, markdown, write_tables
+    from ..training.subjects import Split
+
+    chosen = arguments.refine or ["all"]
+    study = Study(
+        model=find_model(arguments.model),
+        data=arguments.data,
+        output=arguments.output,
+        split=Split(arguments.split),
+        atlases=arguments.atlases,
+        arms=tuple(arm for arm in Arm if arm.value in chosen or "all" in chosen),
+        quality=Quality(arguments.quality),
+        start=arguments.start,
+        device=Device(arguments.device),
+        threads=arguments.threads,
+    )
+    with open_progress(arguments.quiet) as progress:
+        records = evaluate(study, progress.show)
+    write_tables(study.output, records)
+    try:
+        draw(study.output / PICTURE, records)
+    except JobError as missing:
+        print(f"No {PICTURE} was made: {missing}", file=sys.stderr)
+    if not arguments.quiet:
+        print(markdown(cells(records)))
+        print(f"records and tables: {study.output}")
+    return EXIT_OK
+
+
+def _evaluate_result(arguments: argparse.Namespace) -> int:
+    """Print, and write where asked, how a result compares with a reference."""
+    from .. import evaluation
+
+    found = evaluation.evaluate(
+        arguments.labels, arguments.reference, arguments.label_table, arguments.field, arguments.mask
+    )
+    for note in found.notes:
+        print(f"note: {note}", file=sys.stderr)
+    rows = [("structure", "Dice", "HD95 mm", "ml", "reference ml")]
+    rows += [
+        (f"{s.value} {s.name}", f"{s.dice:.4f}", f"{s.hd95_mm:.2f}", f"{s.volume_ml:.3f}", f"{s.reference_ml:.3f}")
+        for s in found.structures
+    ]
+    rows.append(("mean", f"{found.mean_dice:.4f}", f"{found.mean_hd95_mm:.2f}", "", ""))
+    print_table(rows)
+    if found.field is not None:
+        print()
+        print_table([(name, value, unit) for group, name, value, unit in found.rows() if group == "field"])
+    if arguments.csv is not None:
+        try:
+            arguments.csv.write_text(found.to_csv(), encoding="utf-8")
+        except OSError as problem:
+            raise JobError(
+                Code.OUTPUT_UNWRITABLE,
+                f"The table {arguments.csv} cannot be written: {problem.strerror or problem}.",
+                "Check its folder and permissions.",
+            ) from problem
+    return EXIT_OK
