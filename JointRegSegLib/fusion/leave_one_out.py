@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ def learned_weight(
     stack: Stack,
     how: Fusion,
     values: NDArray[np.uint16],
-    said: Sequence[NDArray[np.floating]],
+    said: Iterable[NDArray[np.floating]],
     candidates: Sequence[float] = WEIGHTS,
 ) -> float:
     """The weight at which the other atlases and the network together find each atlas's labels best.
@@ -32,7 +32,8 @@ def learned_weight(
         stack: at least two atlases.
         how: the votes are fused.
         values: labels of the network's classes, background first, (K,).
-        said: of each atlas the network's probabilities for its image, carried to the target, (K, D, H, W).
+        said: of each atlas the network's probabilities for its image, carried to the target, (K, D, H, W); asked for
+            one at a time.
         candidates: weights to choose from, where all atlases together weigh 1.
 
     Returns: the candidate with the largest mean Dice, of equal ones the smallest. 0 for a single atlas, which has

@@ -102,6 +102,7 @@ class Request:
         model: the model package of a trained method.
         refinement: what the optimisation does with that method's field; AUTO is JOINT, and its labels are fused with
             the carried ones, where the model's validation Dice of segmentation is at least registration's, else IMAGES.
+        model_votes: whether a trained method's segmentation, where it is trusted, is fused with the carried labels.
         fusion: how the labels of several atlases are made one label map.
         most_atlases: register only so many, those most like the target after their affine; all where None.
         landmarks: markups file of points in the target that the atlases' landmarks belong to, or None. Points go
@@ -127,6 +128,7 @@ class Request:
     method: str = OPTIMISATION
     model: Path | None = None
     refinement: Refinement = Refinement.AUTO
+    model_votes: bool = True
     fusion: Fusion = Fusion.AUTO
     most_atlases: int | None = None
     landmarks: Path | None = None

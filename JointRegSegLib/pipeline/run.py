@@ -73,14 +73,15 @@ def _run_one(request: Request, report: Callable[[Event], None], cancelled: Calla
             fit_inverse(field_inverse, inputs.atlas.grid, field, inputs.target.grid, inputs.body, device)
         with progress.step("fuse", "carrying the labels over"):
             propagated = propagate(inputs, field)
-            if proposal is not None and proposal.use.fused:
+            votes = proposal is not None and proposal.use.fused and request.model_votes
+            if proposal is not None and votes:
                 propagated = fuse(inputs, field, propagated, proposal)
         with progress.step("check", "checking the result"):
             checked = check(inputs, transform, field, field_inverse, propagated, progress)
         with progress.step("write", "writing the result"):
             write_images(folder, inputs, transform, field, field_inverse, propagated, checked, progress)
         table = QualityTable(checked.measures, checked.labels, tuple(progress.costs), tuple(progress.cautions))
-        proposed = {} if proposal is None else proposal.facts
+        proposed = {} if proposal is None else {**proposal.facts, "fused": votes}
         facts = manifest(request, transform, alignment.start, describe(device), started, proposed)
         write_tables(folder, table, json.dumps(facts, indent=2))
         progress.done(1.0, "the result is complete")

@@ -17,6 +17,7 @@ from scipy import ndimage
 from ..fusion import Consensus, Stack, combine, confidence_of_labels, for_review
 from ..job import Caution, Code, Event, JobError, Measure, QualityTable, Request, Result, Status, StepCost, result
 from ..job.folders import staging
+from ..job.request import OPTIMISATION
 from ..volumes import (
     LabelMap,
     Volume,
@@ -31,6 +32,7 @@ from ..volumes import (
 )
 from .check import label_volumes
 from .devices import choose_device, limit_threads
+from .model_vote import model_vote
 from .prepare import prepare
 from .progress import SHARES, Progress
 from .side_by_side import RunOne, results_of, shared
@@ -85,12 +87,12 @@ def run_several(
             found = results_of(asked, how, run_one, progress, cancelled)
             carried = _carried(asked, found, progress)
         with progress.step("fuse", "fusing the labels"):
-            labels, fused = _fused(request, target, carried)
+            labels, fused, weight = _fused(request, target, carried, progress)
             best = max(carried, key=lambda one: _agreement(one, labels))
         with progress.step("write", "writing the result"):
             _write_images(folder, labels, fused, best)
             table = _table(labels, fused, carried, best, progress)
-            facts = _manifest(request, carried, best, [one for one in found if isinstance(one, JobError)], started)
+            facts = _manifest(request, carried, best, weight, started)
             for one in carried:
                 for name in _BY_ATLAS:
                     one.result.path(name).unlink(missing_ok=True)
@@ -109,7 +111,9 @@ def _requests(request: Request, folder: Path) -> list[Request]:
     for number, atlas in enumerate(request.atlases, 1):
         named = replace(atlas, name=atlas.name or f"atlas {number}")
         output = folder / result.ATLASES / f"{number:02d}"
-        found.append(replace(request, atlases=(named,), output=output, most_atlases=None, overwrite=False))
+        found.append(
+            replace(request, atlases=(named,), output=output, most_atlases=None, overwrite=False, model_votes=False)
+        )
     return found
 
 
@@ -153,8 +157,10 @@ def _carried(requests: Sequence[Request], found: Sequence[Result | JobError], pr
     return carried
 
 
-def _fused(request: Request, target: Volume, carried: Sequence[_Carried]) -> tuple[LabelMap, Consensus]:
-    """The fused labels, and votes on the target's whole grid."""
+def _fused(
+    request: Request, target: Volume, carried: Sequence[_Carried], progress: Progress
+) -> tuple[LabelMap, Consensus, float | None]:
+    """The fused labels, the votes on the target's whole grid, and the weight of a model's vote."""
     maps = [read_label_map(one.result.path(result.SEGMENTATION)) for one in carried]
     images = (read_volume(one.result.path(result.WARPED_ATLAS)) for one in carried)
     stack, box = stacked(target, maps, images)
@@ -162,10 +168,14 @@ def _fused(request: Request, target: Volume, carried: Sequence[_Carried]) -> tup
     for other in maps[1:]:
         table = table.completed(other.table.values())
     del maps
-    found = combine(stack, request.fusion)
+    registered = [(request.atlases[one.number - 1].image, one.result.path(result.FIELD)) for one in carried]
+    device = choose_device(request.device, progress)
+    opinion = model_vote(request, target, stack, box, registered, device, progress)
+    found = combine(stack, request.fusion, opinion)
     labels, confidence = np.zeros(target.grid.shape, np.uint16), np.ones(target.grid.shape, np.float32)
     labels[box], confidence[box] = found.labels, found.confidence
-    return LabelMap(labels, target.grid, table), Consensus(labels, confidence)
+    weight = None if opinion is None else opinion.weight
+    return LabelMap(labels, target.grid, table), Consensus(labels, confidence), weight
 
 
 def stacked(target: Volume, maps: Sequence[LabelMap], images: Iterable[Volume]) -> tuple[Stack, Box]:
@@ -264,13 +274,14 @@ def _cautions(carried: Sequence[_Carried]) -> list[Caution]:
 
 
 def _manifest(
-    request: Request, carried: Sequence[_Carried], best: _Carried, errors: Sequence[JobError], started: datetime
+    request: Request, carried: Sequence[_Carried], best: _Carried, weight: float | None, started: datetime
 ) -> dict[str, object]:
     """As of the most alike atlas, with all atlases and how they were fused."""
     return {
         **best.result.manifest,
         "atlases": [one.name for one in carried],
         "fusion": request.fusion.value,
+        **({} if request.method == OPTIMISATION else {"fused": weight is not None, "model_weight": weight}),
         "most_alike": best.name,
         "atlas_folders": {one.name: f"{result.ATLASES}/{one.number:02d}" for one in carried},
         "left_out": len(request.atlases) - len(carried),

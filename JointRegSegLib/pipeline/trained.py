@@ -153,6 +153,11 @@ class TrainedModel:
             {"refinement": use.refinement.value, "fused": use.fused, "model": self._summary()},
         )
 
+    def segmentation(self, scan: Volume) -> tuple[Tensor, Grid]:
+        """The probabilities of a scan's classes, (1, K, D, H, W) with background at 0, and where their voxels lie."""
+        image, grid = self._frame.image(scan)
+        return self._model.segment(image.to(self._device)).float().softmax(1).cpu(), grid
+
     def _summary(self) -> dict[str, object]:
         measured = {name: score for name, score in self.card.scores.items() if math.isfinite(score)}
         return {"digest": self.card.digest, **self.card.training, "validation": measured}
