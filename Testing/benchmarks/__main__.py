@@ -11,7 +11,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from . import fusions, fusions_run, networks, networks_run, runner, studies, studies_run
+from . import batches, batches_run, fusions, fusions_run, networks, networks_run, runner, studies, studies_run
 from .parts import PARTS, SHORT, AnyRow
 from .provenance import ROOT
 from .rows import Store, newest_of_any_budget, record
@@ -28,6 +28,7 @@ KINDS = (
     (studies.STUDIES, studies_run),
     (networks.NETWORKS, networks_run),
     (fusions.FUSIONS, fusions_run),
+    (batches.BATCHES, batches_run),
 )
 
 
@@ -85,15 +86,16 @@ def with_budget(row: Any, chosen: argparse.Namespace) -> Any:
 def _tables() -> None:
     """Keep the newest lines and write what is made from them."""
     # They import scipy, which the process that runs rows does without.
-    from . import comparison_tables, fusions_tables, networks_tables, studies_tables, tables
+    from . import batches_tables, comparison_tables, fusions_tables, networks_tables, studies_tables, tables
 
     results = Store(RESULTS)
     record(results, KEPT)
-    for parts in (studies.STUDIES, networks.NETWORKS):
+    for parts in (studies.STUDIES, networks.NETWORKS, batches.BATCHES):
         record(results, KEPT, parts.values(), newest_of_any_budget)
     record(results, KEPT, fusions.FUSIONS.values())
     tables.write_tables(KEPT, PAGE)
-    made = [module.write_table(KEPT, METHOD_PAGES) for module in (networks_tables, comparison_tables, fusions_tables)]
+    modules = (networks_tables, comparison_tables, fusions_tables, batches_tables)
+    made = [module.write_table(KEPT, METHOD_PAGES) for module in modules]
     pages = [PAGE, *studies_tables.write_tables(KEPT, METHOD_PAGES), *made]
     print("wrote " + ", ".join(str(page.relative_to(ROOT)) for page in pages))
 
