@@ -18,7 +18,7 @@ from .commands import atlases, batch, evaluate, models, report, train
 from .commands.atlas_arguments import add_atlases, named_atlases
 from .commands.common import print_table
 from .commands.registration_arguments import add_registration, registration_of
-from .job import Code, JobError, QualityTable, Request
+from .job import Code, JobError, LandmarkUse, QualityTable, Request
 from .job.errors import EXIT_CANCELLED, EXIT_OK
 from .job.folders import check_output
 from .progress import open_progress
@@ -73,18 +73,40 @@ def _add_run(command: argparse.ArgumentParser) -> None:
     scans.add_argument("--target-mask", type=Path, metavar="M", help="voxels of the target to compare (non-zero)")
     scans.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to make for the result")
     scans.add_argument("--overwrite", action="store_true", help="replace an earlier result in that folder")
+    _add_guidance(command.add_argument_group("guidance"))
     add_registration(command.add_argument_group("how"))
+
+
+def _add_guidance(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--atlas-landmarks", type=Path, metavar="P", help="points in the atlas: .mrk.json or .fcsv")
+    group.add_argument("--target-landmarks", type=Path, metavar="P", help="the same points in the target")
+    group.add_argument(
+        "--landmark-use",
+        choices=[use.value for use in LandmarkUse],
+        default="constrain",
+        help="whether the landmarks pull, or are only measured; default: constrain",
+    )
+    group.add_argument("--continue-from", type=Path, metavar="DIR", help="an earlier result of the same pair")
+    group.add_argument("--corrections", type=Path, metavar="L", help="its labels, as you corrected them")
+    group.add_argument(
+        "--corrected", type=int, nargs="+", default=[], metavar="VALUE", help="the labels that you corrected there"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Register and segment one scan; Ctrl-C cancels without leaving anything."""
     request = Request(
-        atlases=named_atlases(arguments),
+        atlases=named_atlases(arguments, arguments.atlas_landmarks),
         target=arguments.target,
         output=arguments.output.absolute(),
         target_mask=arguments.target_mask,
         overwrite=arguments.overwrite,
         **registration_of(arguments),
+        landmarks=arguments.target_landmarks,
+        landmark_use=LandmarkUse(arguments.landmark_use),
+        corrections=arguments.corrections,
+        corrected=tuple(arguments.corrected),
+        continue_from=arguments.continue_from,
     )
     check_output(request.output, request.overwrite)  # also checked by the worker, but seconds later
     signal.signal(signal.SIGTERM, _interrupt)

@@ -6,11 +6,14 @@ import torch
 from torch import Tensor
 
 from .resize import resize_field
-from .sampling import identity, sample, shape_of
+from .sampling import Shape, sample, shape_of
 
 _LEAST_PACE, _FULL_PACE = 0.25, 1.0
 _LARGE_SIDE = 64
-_SLAB = 32
+_AT_ONCE = 2_000_000
+_SETTLED = 0.25
+"""Share of the tolerance below which a voxel is left as it is."""
+_FAR_SHARE = 0.001
 
 
 def inverse(field: Tensor, iterations: int = 12, tolerance: float = 0.05, start: Tensor | None = None) -> Tensor:
@@ -18,7 +21,8 @@ def inverse(field: Tensor, iterations: int = 12, tolerance: float = 0.05, start:
 
     Plain iteration diverges where u doubles a length or turns by more than 60 degrees. Here each voxel takes only as
     much of a step as its last two residuals advise (Barzilai and Borwein, IMA J Numer Anal 1988), which converges
-    wherever the field does not fold, and sooner. Large fields start from the inverse at half their resolution.
+    wherever the field does not fold, and sooner; voxels that are settled are left alone. Large fields start from the
+    inverse at half their resolution.
 
     Args:
         field: u, (1, 3, D, H, W) in voxels.
@@ -32,32 +36,37 @@ def inverse(field: Tensor, iterations: int = 12, tolerance: float = 0.05, start:
     if start is None and min(shape) > _LARGE_SIDE:
         half = (shape[0] + 1) // 2, (shape[1] + 1) // 2, (shape[2] + 1) // 2
         start = resize_field(inverse(resize_field(field, half), iterations, tolerance), shape)
-    guess = -field if start is None else start.clone()
-    step, last, lengths = torch.zeros_like(field), torch.zeros_like(field), torch.empty_like(field[:, :1])
+    guess = (-field if start is None else start.clone()).view(3, -1)
+    step, last = torch.zeros_like(guess), torch.zeros_like(guess)
+    going = torch.arange(guess.shape[1], device=field.device)
     for iteration in range(iterations):
-        for first in range(0, shape[0], _SLAB):  # slab by slab, so that what is only needed here stays small
-            here = slice(first, min(first + _SLAB, shape[0]))
-            points = identity((here.stop - first, *shape[1:]), field)
-            points[:, 0] += first
-            w = guess[:, :, here]
-            residual = sample(field, points.add_(w)).add_(w)
-            pace = _pace(step[:, :, here], residual - last[:, :, here]) if iteration else _FULL_PACE
-            step[:, :, here] = residual * -pace
-            last[:, :, here] = residual
-            lengths[:, :, here] = residual.square_().sum(1, keepdim=True)
-        guess += step
-        if _percentile(lengths) < tolerance:
+        far, rest = 0, []
+        for some in going.split(_AT_ONCE):
+            w = guess[:, some]
+            residual = sample(field, _places(some, shape, w).add_(w)[None, :, None, None])[0, :, 0, 0].add_(w)
+            length = residual.square().sum(0).sqrt_()
+            far += int((length > tolerance).sum())
+            unsettled = length > _SETTLED * tolerance
+            some, residual = some[unsettled], residual[:, unsettled]
+            pace = _pace(step[:, some], residual - last[:, some]) if iteration else _FULL_PACE
+            change = residual * -pace
+            step[:, some], last[:, some] = change, residual
+            guess[:, some] += change
+            rest.append(some)
+        if far <= _FAR_SHARE * guess.shape[1]:
             break
-    return guess
+        going = torch.cat(rest)
+    return guess.view_as(field)
+
+
+def _places(voxels: Tensor, shape: Shape, like: Tensor) -> Tensor:
+    """Positions (3, n) of voxels that are numbered in the order of memory."""
+    _, h, w = shape
+    plane = voxels.div(w, rounding_mode="floor")
+    return torch.stack([plane.div(h, rounding_mode="floor"), plane % h, voxels % w]).to(like.dtype)
 
 
 def _pace(step: Tensor, change: Tensor) -> Tensor:
-    """The share of the residual to take, (1, 1, D, H, W), from the last step and the change that it made."""
-    along = torch.einsum("bcdhw,bcdhw->bdhw", step, change)
-    return (along / change.square().sum(1).clamp_(min=1e-12)).clamp_(_LEAST_PACE, _FULL_PACE)[:, None]
-
-
-def _percentile(squares: Tensor) -> float:
-    """The 99.9th percentile of lengths, from their squares."""
-    rank = max(int(0.999 * squares.numel()), 1)
-    return float(squares.flatten().kthvalue(rank).values.sqrt())
+    """The share of the residual to take, (n,), from the last step and the change that it made, both (3, n)."""
+    along = (step * change).sum(0)
+    return along.div_(change.square().sum(0).clamp_(min=1e-12)).clamp_(_LEAST_PACE, _FULL_PACE)

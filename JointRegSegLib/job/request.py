@@ -173,6 +173,12 @@ class Request:
                 f"The request names the corrections {self.corrections} and the corrected labels {self.corrected}.",
                 "Name both, or neither.",
             )
+        if self.corrections is not None and self.continue_from is None:
+            raise JobError(
+                Code.REQUEST_INVALID,
+                f"The request names the corrections {self.corrections}, and not the result that they correct.",
+                "Name the folder of that result too.",
+            )
 
     def _require_atlases(self) -> None:
         """`JobError` REQUEST_INVALID where there is no atlas, or something that only one atlas can have."""

@@ -19,7 +19,6 @@ from ..registration import Scan, working_grid
 from ..volumes import Grid
 from .machine import free_memory, peak_memory
 from .progress import Progress
-from .proposal import Proposal
 
 BASE = 355e6
 WHILE_DEFORMING = 20.0
@@ -62,16 +61,25 @@ class Budget:
 
     @classmethod
     def of(
-        cls, request: Request, target: Scan, atlas: Scan, device: torch.device, proposal: Proposal | None = None
+        cls,
+        request: Request,
+        target: Scan,
+        atlas: Scan,
+        device: torch.device,
+        held: float = 0.0,
+        soft_labels: int = 0,
     ) -> Budget:
-        """The budget on this machine. Raises `JobError` OUT_OF_MEMORY where the scans alone are too large."""
+        """The budget on this machine. Raises `JobError` OUT_OF_MEMORY where the scans alone are too large.
+
+        Args:
+            held: bytes that something else takes.
+            soft_labels: how many structures pull.
+        """
         weighted = any(scan.cut or scan.weight is not None for scan in (target, atlas))
         inputs = float(target.image.numel() + atlas.image.numel())
         # What the process holds already, the scans among it, is part of the prediction.
         own = math.inf if request.memory_gb is None else request.memory_gb * 1e9
         allowed = min(own, peak_memory() + _SHARE_OF_FREE * free_memory())
-        held = 0.0 if proposal is None else proposal.held_bytes
-        soft_labels = 0 if proposal is None else proposal.soft_labels
         needed = predicted_peak(inputs, 0.0, weighted) + held
         if allowed < needed:
             raise _too_little(allowed, needed)

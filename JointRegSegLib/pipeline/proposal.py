@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..fields import Matrix, affine_positions, coarsened, sample
+from ..fields import Matrix, affine_positions, sample
 from ..job import Refinement
 from ..registration import Pair, inside, unfold
 from ..volumes import Grid, Label, LabelMap, present_values
+from .soft_labels import soft_labels, stored
 
-_ONE = 255.0
 _REFINED = {
     Refinement.NONE: "is not refined",
     Refinement.IMAGES: "is refined by the images",
@@ -110,18 +110,12 @@ class Proposal:
             return pair
         places = affine_positions(pair.grid, self.grid, np.eye(4), self.field)
         unseen = inside(places, self.grid.shape) == 0
-        there = affine_positions(pair.grid, self.labels.grid, self.affine, self.field)
         present = set(present_values(self.labels.array))
         shared = [(c, values) for c, values in enumerate(self.values, 1) if present.intersection(values)]
-        fixed, moving = [], []
-        for c, values in shared:
+        fixed = []
+        for c, _ in shared:
             share = sample(self.probabilities[:, c : c + 1], places)
-            fixed.append(_stored(share.masked_fill_(unseen, 1 / (len(shared) + 1))))
-            mask = torch.from_numpy(np.isin(self.labels.array, values).astype(np.float32))[None, None]
-            mask = coarsened(mask, self.labels.grid.spacing, pair.grid.spacing)
-            moving.append(_stored(sample(mask, there, padding="zeros")))
-        return replace(pair, fixed_labels=torch.cat(fixed, 1), moving_labels=torch.cat(moving, 1))
-
-
-def _stored(share: Tensor) -> Tensor:
-    return share.mul_(_ONE).round_().to(torch.uint8)
+            fixed.append(stored(share.masked_fill_(unseen, 1 / (len(shared) + 1))))
+        groups = [values for _, values in shared]
+        moving = soft_labels(self.labels, groups, pair.grid, self.affine, self.field)
+        return replace(pair, fixed_labels=torch.cat(fixed, 1), moving_labels=moving)

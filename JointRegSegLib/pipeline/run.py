@@ -16,8 +16,10 @@ from ..job.folders import staging
 from ..job.request import OPTIMISATION
 from .check import check
 from .consistency import fit_inverse
+from .corrections import read_earlier
 from .devices import choose_device, describe, limit_threads
 from .fuse import fuse
+from .guidance import Guidance
 from .prepare import Inputs, prepare
 from .progress import Progress
 from .propagate import propagate
@@ -58,14 +60,16 @@ def _run_one(request: Request, report: Callable[[Event], None], cancelled: Calla
         with progress.step("prepare", "reading the scans"):
             inputs, target_scan, atlas_scan = prepare(request, progress)
             model = _model(request, inputs, device, progress)
+            earlier, corrections = read_earlier(request, inputs)
         with progress.step("align", "searching the affine"):
-            alignment = align_step(request, target_scan, atlas_scan, progress)
+            alignment = earlier.alignment if earlier else align_step(request, target_scan, atlas_scan, progress)
         with progress.step("register", f"deforming on the {describe(device)}"):
             proposal = None
             if model is not None:
                 proposal = model.propose(inputs, alignment.matrix, model.use(request.refinement), progress)
+            guidance = Guidance(proposal, inputs.landmarks, earlier, corrections)
             transform = register_step(
-                request, target_scan, atlas_scan, alignment, device, progress, proposal, inputs.landmarks
+                request, target_scan, atlas_scan, inputs.labels, alignment, device, progress, guidance
             )
             del target_scan, atlas_scan  # two scans' worth of memory that the fields need now
             field = transform.forward(inputs.target.grid)
@@ -76,6 +80,8 @@ def _run_one(request: Request, report: Callable[[Event], None], cancelled: Calla
             votes = proposal is not None and proposal.use.fused and request.model_votes
             if proposal is not None and votes:
                 propagated = fuse(inputs, field, propagated, proposal)
+            if corrections is not None:
+                propagated = corrections.kept(propagated)
         with progress.step("check", "checking the result"):
             checked = check(inputs, transform, field, field_inverse, propagated, progress)
         with progress.step("write", "writing the result"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +26,15 @@ from ..registration import (
     choose_similarity,
     coarse_spacing,
     combined_weight,
+    continue_from,
     fade_beyond,
     pair_on,
     pull_of,
     register,
     search_displacements,
 )
-from ..volumes import Grid, read_affine
-from .landmarks import LandmarkPairs
+from ..volumes import Grid, LabelMap, read_affine
+from .guidance import Guidance
 from .memory import Budget
 from .placing import slabs
 from .progress import Progress
@@ -97,34 +98,55 @@ def register_step(
     request: Request,
     target: Scan,
     atlas: Scan,
+    labels: LabelMap,
     alignment: Alignment,
     device: torch.device,
     progress: Progress,
-    proposal: Proposal | None = None,
-    landmarks: LandmarkPairs | None = None,
+    guidance: Guidance | None = None,
 ) -> Transform:
-    """The deformable stage, from what a trained method proposed where there is such a thing, and its inverse."""
-    preset = PRESETS[request.quality]
-    budget = Budget.of(request, target, atlas, device, proposal)
-    pair, similarity = _pair(request.similarity, budget, preset.most_voxels, target, atlas, alignment, progress)
-    pair = (pair if proposal is None else proposal.guided(pair)).to(device)
-    if landmarks is not None:
-        pair = replace(pair, landmarks=landmarks.on(pair.grid, alignment.matrix))
-    if proposal is not None and proposal.use.refinement is Refinement.NONE:
-        field = proposal.field_on(pair.grid).to(device)
-    else:
-        begin = _begin(pair, preset, target, alignment, proposal, progress)
-        left = _DEFORMED - begin.done
-        field = register(
-            pair, begin.preset, similarity, lambda done: progress.done(begin.done + left * done), begin.field
-        )
+    """The deformable stage, and its inverse.
+
+    Args:
+        labels: the atlas's.
+        guidance: what else is known: it begins with what a trained method proposed, or an earlier result found.
+    """
+    guidance = guidance or Guidance()
+    earlier, preset = guidance.earlier, PRESETS[request.quality]
+    wanted = earlier.similarity if earlier and request.similarity is Similarity.AUTO else request.similarity
+    budget = Budget.of(request, target, atlas, device, guidance.held_bytes, guidance.soft_labels)
+    pair, similarity = _pair(wanted, budget, preset.most_voxels, target, atlas, alignment, progress)
+    pair = guidance.on(pair, labels, alignment.matrix).to(device)
+    field = _field(pair, preset, similarity, target, alignment, guidance, progress)
     before, after = _values(pair, similarity, preset, field)
     progress.done(_DEFORMED, "inverting the field")
     grid = pair.grid
     del pair  # the inverse needs its memory
     field, grid = fade_beyond(field, grid, MARGIN)
-    back = inverse(field, _INVERSE_ITERATIONS, _INVERSE_TOLERANCE)
+    nearly = None if earlier is None else earlier.residual_inverse_on(grid).to(device)
+    back = inverse(field, _INVERSE_ITERATIONS, _INVERSE_TOLERANCE, nearly)
     return Transform(alignment.matrix, field, back, grid, similarity, before, after)
+
+
+def _field(
+    pair: Pair,
+    preset: Preset,
+    similarity: Similarity,
+    target: Scan,
+    alignment: Alignment,
+    guidance: Guidance,
+    progress: Progress,
+) -> Tensor:
+    """The displacement on the working grid."""
+    proposal, earlier = guidance.proposal, guidance.earlier
+    if earlier is not None:
+        regions = None if guidance.corrections is None else guidance.corrections.regions_on(pair.grid)
+        found = earlier.residual_on(pair.grid).to(pair.fixed.device)
+        return continue_from(pair, found, regions, similarity, lambda done: progress.done(_DEFORMED * done))
+    if proposal is not None and proposal.use.refinement is Refinement.NONE:
+        return proposal.field_on(pair.grid).to(pair.fixed.device)
+    begin = _begin(pair, preset, target, alignment, proposal, progress)
+    left = _DEFORMED - begin.done
+    return register(pair, begin.preset, similarity, lambda done: progress.done(begin.done + left * done), begin.field)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from .affine import inside
 from .border import fade_beyond
 from .choice import choose_similarity
+from .continued import continue_from
 from .deformable import register
 from .descent import combined_weight
 from .discrete import search_displacements
@@ -30,6 +31,7 @@ __all__ = [
     "choose_similarity",
     "coarse_spacing",
     "combined_weight",
+    "continue_from",
     "fade_beyond",
     "inside",
     "pair_on",

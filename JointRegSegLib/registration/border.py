@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -29,15 +30,26 @@ def fade_beyond(field: Tensor, grid: Grid, margin: int) -> tuple[Tensor, Grid]:
     widths = [_rim(field, axis, margin) for axis in (2, 3, 4)]
     d, h, w = widths
     padded = F.pad(field, (w, w, h, h, d, d), mode="replicate")
-    for axis, width in zip((2, 3, 4), widths, strict=True):
-        n = padded.shape[axis]
-        place = torch.arange(n, dtype=field.dtype, device=field.device)
-        ramp = (torch.minimum(place, n - 1 - place) / (width + margin)).clamp_(0, 1)
-        shape = [1] * 5
-        shape[axis] = n
-        padded *= (ramp * ramp * (3 - 2 * ramp)).view(shape)
+    padded = _ramped(padded, [width + margin for width in widths])
     size = (grid.size[0] + 2 * w, grid.size[1] + 2 * h, grid.size[2] + 2 * d)
     return padded, grid.box((-w, -h, -d), size)
+
+
+def faded(field: Tensor, width: int) -> Tensor:
+    """A field (1, 3, D, H, W) that falls smoothly to zero over its outermost voxels."""
+    return _ramped(field.clone(), [width] * 3)
+
+
+def _ramped(field: Tensor, widths: Sequence[int]) -> Tensor:
+    """The field, in place, times a ramp over the outermost voxels of each axis."""
+    for axis, width in zip((2, 3, 4), widths, strict=True):
+        n = field.shape[axis]
+        place = torch.arange(n, dtype=field.dtype, device=field.device)
+        ramp = (torch.minimum(place, n - 1 - place) / width).clamp_(0, 1)
+        shape = [1] * 5
+        shape[axis] = n
+        field *= (ramp * ramp * (3 - 2 * ramp)).view(shape)
+    return field
 
 
 def _rim(field: Tensor, axis: int, margin: int) -> int:

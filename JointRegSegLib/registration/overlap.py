@@ -21,7 +21,6 @@ from .similarity import Pull, pull_of
 
 _ONE = 255.0
 _MARGIN = 4
-_LABELS_SHARE = 1.0
 
 Box = tuple[slice, slice, slice]
 
@@ -31,25 +30,25 @@ def pull_between(pair: Pair, similarity: Similarity, windows: Sequence[int]) -> 
     images = pull_of(similarity, pair.fixed, pair.moving, windows)
     if pair.fixed_labels is None or pair.moving_labels is None:
         return images
-    return Together(images, LabelOverlap(pair.fixed_labels, pair.moving_labels))
+    return Together(images, LabelOverlap(pair.fixed_labels, pair.moving_labels), pair.labels_weight)
 
 
 class Together:
     """Images and labels at once.
 
     The images' force is taken in units of its 99th percentile; the labels' has a unit of its own, a share of 1 for
-    each voxel, and vanishes where labels agree, so that images decide the rest.
+    each voxel, times their weight, and vanishes where labels agree, so that images decide the rest.
     """
 
-    def __init__(self, images: Pull, labels: Pull) -> None:
-        self._images, self._labels = images, labels
+    def __init__(self, images: Pull, labels: Pull, weight: float) -> None:
+        self._images, self._labels, self._weight = images, labels, weight
 
     def force(self, positions: Tensor, weight: Tensor | None) -> Tensor:
         images = capped(self._images.force(positions, weight))
-        return images.add_(self._labels.force(positions, weight), alpha=_LABELS_SHARE)
+        return images.add_(self._labels.force(positions, weight), alpha=self._weight)
 
     def value(self, positions: Tensor, weight: Tensor | None) -> float:
-        return self._images.value(positions, weight) + _LABELS_SHARE * self._labels.value(positions, weight)
+        return self._images.value(positions, weight) + self._weight * self._labels.value(positions, weight)
 
 
 class LabelOverlap:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ class Pair:
         grid: the working grid.
         fixed_labels, moving_labels: shares of the same structures on both sides, (1, C, D, H, W) uint8 in 1/255,
             background left out; None where the images alone decide.
+        labels_weight: how much a voxel whose labels disagree pulls, in units of the images' strongest pull.
         landmarks: points to bring together, or None.
     """
 
@@ -34,26 +35,37 @@ class Pair:
     grid: Grid
     fixed_labels: Tensor | None = None
     moving_labels: Tensor | None = None
+    labels_weight: float = 1.0
     landmarks: Landmarks | None = None
 
     def swapped(self) -> Pair:
         """The pair with fixed and moving exchanged."""
-        return Pair(
-            self.moving,
-            self.fixed,
-            self.moving_weight,
-            self.fixed_weight,
-            self.grid,
-            self.moving_labels,
-            self.fixed_labels,
-            None if self.landmarks is None else self.landmarks.swapped(),
+        return replace(
+            self,
+            fixed=self.moving,
+            moving=self.fixed,
+            fixed_weight=self.moving_weight,
+            moving_weight=self.fixed_weight,
+            fixed_labels=self.moving_labels,
+            moving_labels=self.fixed_labels,
+            landmarks=None if self.landmarks is None else self.landmarks.swapped(),
         )
 
     def to(self, device: torch.device) -> Pair:
         """The pair in the memory of a device."""
-        tensors = {field.name: getattr(self, field.name) for field in fields(self)}
-        moved = {name: value.to(device) for name, value in tensors.items() if isinstance(value, Tensor)}
-        return replace(self, **moved)
+        tensors = (self.fixed_weight, self.moving_weight, self.fixed_labels, self.moving_labels)
+        fixed_weight, moving_weight, fixed_labels, moving_labels = (
+            None if one is None else one.to(device) for one in tensors
+        )
+        return replace(
+            self,
+            fixed=self.fixed.to(device),
+            moving=self.moving.to(device),
+            fixed_weight=fixed_weight,
+            moving_weight=moving_weight,
+            fixed_labels=fixed_labels,
+            moving_labels=moving_labels,
+        )
 
     def at(self, shape: Shape) -> Pair:
         """The pair on fewer voxels."""
@@ -64,7 +76,9 @@ class Pair:
             None if side is None else _shrunk(side, shape) for side in (self.fixed_labels, self.moving_labels)
         )
         landmarks = None if self.landmarks is None else self.landmarks.at(shape)
-        return Pair(fixed, moving, fixed_weight, moving_weight, grid, fixed_labels, moving_labels, landmarks)
+        return Pair(
+            fixed, moving, fixed_weight, moving_weight, grid, fixed_labels, moving_labels, self.labels_weight, landmarks
+        )
 
 
 def _shrunk(labels: Tensor, shape: Shape) -> Tensor:

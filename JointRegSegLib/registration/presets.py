@@ -70,3 +70,6 @@ PRESETS = {
         most_voxels=32e6,
     ),
 }
+
+CONTINUED = Preset((Level(4, 20, both_ways=False), Level(2, 15, both_ways=False), Level(1, 4, both_ways=False)))
+"""For a field that is nearly right."""

@@ -20,6 +20,7 @@ from ..job.filesystem import replace_file
 from ..pipeline.check import determinants
 from ..pipeline.devices import choose_device, limit_threads
 from ..pipeline.fuse import fuse
+from ..pipeline.guidance import Guidance
 from ..pipeline.prepare import Inputs, prepare
 from ..pipeline.progress import Progress
 from ..pipeline.propagate import propagate
@@ -276,7 +277,9 @@ def _deformed(
 ) -> _Deformed:
     begun = time.perf_counter()
     with quiet.step("register", ""):
-        transform = register_step(request, target_scan, atlas_scan, alignment, device, quiet, proposal)
+        transform = register_step(
+            request, target_scan, atlas_scan, inputs.labels, alignment, device, quiet, Guidance(proposal)
+        )
         found = transform.forward(inputs.target.grid)
     propagated = propagate(inputs, found)
     labels = {"registration": propagated.labels.array}

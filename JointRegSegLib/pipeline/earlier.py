@@ -1,0 +1,81 @@
+"""An earlier result of the same pair, to go on from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..fields import Matrix, affine_positions, apply_matrix, identity, sample
+from ..job import Code, JobError, Result, Similarity, result
+from ..registration import Alignment
+from ..volumes import Grid, LabelMap, canonical, read_affine, read_field, read_label_map
+from .prepare import Inputs
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What a run takes over.
+
+    Attributes:
+        affine: 4x4, target points to atlas points, LPS mm.
+        similarity: what was compared.
+        labels: of the target, in canonical axis order.
+    """
+
+    affine: Matrix
+    similarity: Similarity
+    labels: LabelMap
+    _field: tuple[NDArray[np.float32], Grid]
+    _inverse: tuple[NDArray[np.float32], Grid]
+
+    @classmethod
+    def read(cls, folder: Path, inputs: Inputs) -> Earlier:
+        """The result in a folder.
+
+        Raises `JobError`: RESULT_INVALID where it is not whole; REQUEST_INVALID where it is another pair's.
+        """
+        found = Result.open(folder)
+        field, inverse = (read_field(found.path(name)) for name in (result.FIELD, result.FIELD_INVERSE))
+        for (_, grid), own, what in ((field, inputs.target_grid, "target"), (inverse, inputs.atlas_grid, "atlas")):
+            if not grid.same_as(own):
+                raise JobError(
+                    Code.REQUEST_INVALID,
+                    f"The result in {folder} is of another pair: the {what}'s voxels lie elsewhere.",
+                    "Name the result of this atlas and this target.",
+                )
+        affine = read_affine(found.path(result.AFFINE))
+        labels = canonical(read_label_map(found.path(result.LABELS)))
+        return cls(affine, Similarity(found.manifest["similarity"]), labels, field, inverse)
+
+    @property
+    def alignment(self) -> Alignment:
+        """Its affine, as a start that needs no search; its score is not known."""
+        return Alignment(self.affine, "an earlier result", math.nan)
+
+    def residual_on(self, grid: Grid) -> Tensor:
+        """The field behind the affine (1, 3, D, H, W), in voxels of a grid in target space."""
+        return _residual(*self._field, grid, np.eye(4), np.asarray(np.linalg.inv(self.affine)))
+
+    def residual_inverse_on(self, grid: Grid) -> Tensor:
+        """Its inverse, likewise."""
+        return _residual(*self._inverse, grid, self.affine, np.eye(4))
+
+
+def _residual(vectors: NDArray[np.float32], own: Grid, grid: Grid, before: Matrix, after: Matrix) -> Tensor:
+    """`after(y + u(y)) - x` with y = before(x), in voxels of `grid`; u beyond its own grid is its border's."""
+    u = torch.from_numpy(vectors).permute(3, 0, 1, 2)[None]
+    points = identity(grid.shape, u)
+    there = affine_positions(grid, own, before, u)
+    displaced = sample(u, there)
+    flip = np.eye(4)[[2, 1, 0, 3]]
+    to_voxels = flip @ np.linalg.inv(grid.matrix) @ after
+    turn = torch.as_tensor(to_voxels[:3, :3], dtype=u.dtype)
+    ends = apply_matrix(to_voxels @ before @ grid.matrix @ flip, points)
+    ends += torch.einsum("cx,bxdhw->bcdhw", turn, displaced)
+    return ends.sub_(points)

@@ -1,0 +1,118 @@
+"""Correct and refine: what a user corrected stays, its surroundings follow, and only what belongs together goes on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from JointRegSegLib.job import Code, JobError, Request
+from JointRegSegLib.job.result import FIELD, LABELS
+from JointRegSegLib.metrics import dice
+from JointRegSegLib.phantom import PhantomFiles, write_pair
+from JointRegSegLib.volumes import LabelMap, read_field, read_label_map, write_label_map
+from Testing.engine.pipeline_cases import Told, refused, request_for, run_quietly
+
+_CORRECTED = (13, 9)
+
+
+def _labels(told: Told) -> LabelMap:
+    return read_label_map(told.result.path(LABELS))
+
+
+def _carried(told: Told, files: PhantomFiles) -> np.ndarray:
+    """The atlas's labels behind the written field, whatever was kept of corrections."""
+    atlas = read_label_map(files.atlas_labels)
+    vectors, grid = read_field(told.result.path(FIELD))
+    points = grid.to_lps(np.indices(grid.shape)[::-1].transpose(1, 2, 3, 0)) + vectors
+    index = np.rint(atlas.grid.to_index(points)).astype(int).clip(0, np.array(atlas.grid.size) - 1)
+    i, j, k = index.transpose(3, 0, 1, 2)
+    return atlas.array[k, j, i]
+
+
+def _corrected(found: LabelMap, truth: LabelMap, path: Path) -> np.ndarray:
+    """The result with some structures as they truly are, written to a file."""
+    there = np.isin(truth.array, _CORRECTED)
+    array = np.where(np.isin(found.array, _CORRECTED), 0, found.array)
+    array = np.where(there, truth.array, array)
+    write_label_map(path, replace(found, array=array))
+    return array
+
+
+def _request(told: Told, files: PhantomFiles, tmp_path: Path, **changes: Any) -> Request:
+    usual = {"continue_from": told.result.folder, "corrections": tmp_path / "edited.nii.gz", "corrected": _CORRECTED}
+    return request_for(files, tmp_path / "out", **{**usual, **changes})
+
+
+@pytest.fixture(scope="module")
+def refined(told: Told, files: PhantomFiles, tmp_path_factory: pytest.TempPathFactory) -> tuple[Told, np.ndarray]:
+    """The refined run, and the labels as the user left them."""
+    folder = tmp_path_factory.mktemp("refined")
+    edited = _corrected(_labels(told), read_label_map(files.target_labels), folder / "edited.nii.gz")
+    return run_quietly(_request(told, files, folder)), edited
+
+
+def test_corrected_structures_stay_exactly_as_they_were_left(refined: tuple[Told, np.ndarray]) -> None:
+    found, edited = refined
+    array = _labels(found).array
+    assert np.array_equal(np.isin(array, _CORRECTED), np.isin(edited, _CORRECTED))
+    there = np.isin(edited, _CORRECTED)
+    assert np.array_equal(array[there], edited[there])
+
+
+def test_the_others_do_not_lose_and_nothing_folds(
+    told: Told, files: PhantomFiles, refined: tuple[Told, np.ndarray]
+) -> None:
+    truth = read_label_map(files.target_labels).array
+    before, after = (dice(_labels(run).array, truth) for run in (told, refined[0]))
+    others = [value for value in before if value not in _CORRECTED]
+    assert np.mean([after[v] for v in others]) > np.mean([before[v] for v in others]) - 0.002
+    measures = {m.key: m.value for m in refined[0].result.quality.measures}
+    assert measures["folding_percent"] == 0.0
+    assert measures["inverse_error_mean"] < 0.1
+
+
+def test_the_affine_is_taken_over(told: Told, refined: tuple[Told, np.ndarray]) -> None:
+    assert refined[0].result.manifest["start"] == "an earlier result"
+    assert refined[0].result.manifest["similarity"] == told.result.manifest["similarity"]
+
+
+def test_corrections_pull_a_displaced_structure_home(told: Told, files: PhantomFiles, tmp_path: Path) -> None:
+    """A user moves a structure by 2 voxels; the field carries the atlas's there, images notwithstanding."""
+    found = _labels(told)
+    moved = np.roll(found.array == _CORRECTED[0], 2, axis=2)
+    array = np.where(found.array == _CORRECTED[0], 0, found.array)
+    write_label_map(tmp_path / "edited.nii.gz", replace(found, array=np.where(moved, _CORRECTED[0], array)))
+    again = run_quietly(_request(told, files, tmp_path, corrected=_CORRECTED[:1]))
+    before, after = (dice(_carried(run, files) == _CORRECTED[0], moved)[1] for run in (told, again))
+    assert after > before + 0.06
+    assert np.array_equal(_labels(again).array == _CORRECTED[0], moved)
+
+
+def test_another_pairs_result_is_refused(told: Told, files: PhantomFiles, tmp_path: Path) -> None:
+    other = write_pair(tmp_path / "other", size=44)
+    _corrected(_labels(told), read_label_map(files.target_labels), tmp_path / "edited.nii.gz")
+    request = _request(told, files, tmp_path, target=other.target)
+    refused(request, Code.REQUEST_INVALID, "another pair")
+
+
+def test_a_label_that_the_atlas_does_not_have_is_refused(told: Told, files: PhantomFiles, tmp_path: Path) -> None:
+    _corrected(_labels(told), read_label_map(files.target_labels), tmp_path / "edited.nii.gz")
+    refused(_request(told, files, tmp_path, corrected=(13, 77)), Code.CORRECTIONS_INVALID, "77")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"corrected": ()}, {"corrections": None}, {"continue_from": None}, {"method": "jrss", "model": "m"}]
+)
+def test_half_a_request_is_refused(changes: dict[str, Any], told: Told, files: PhantomFiles, tmp_path: Path) -> None:
+    with pytest.raises(JobError) as caught:
+        _request(told, files, tmp_path, **changes)
+    assert caught.value.code is Code.REQUEST_INVALID
+
+
+def test_a_request_survives_its_json(told: Told, files: PhantomFiles, tmp_path: Path) -> None:
+    request = _request(told, files, tmp_path)
+    assert Request.from_json(request.to_json()) == request
