@@ -128,6 +128,8 @@ class JointRegSegLogic(ScriptedLoadableModuleLogic):
         handle = JointRegSegLogic().run(atlas=atlas, atlasLabels=labels, target=target, wait=False)
         handle.state, handle.nodes
         handle.cancel()
+
+    docs/user-guide.md shows every call in an example.
     """
 
     def getParameterNode(self) -> Any:
@@ -151,64 +153,151 @@ class JointRegSegLogic(ScriptedLoadableModuleLogic):
     def run(
         self,
         *,
-        atlas: Any,
-        atlasLabels: Any,
+        atlas: Any = None,
+        atlasLabels: Any = None,
         target: Any,
+        library: Any = None,
+        model: Any = "",
+        refinement: str = "auto",
         quality: str = "normal",
         similarity: str = "auto",
         device: str = "auto",
         atlasMask: Any = None,
         targetMask: Any = None,
+        atlasPoints: Any = None,
+        targetPoints: Any = None,
+        landmarkUse: str = "constrain",
+        fusion: str = "auto",
+        mostAtlases: int | None = None,
         start: Any = "auto",
         seed: int = 0,
         wait: bool = True,
+        keepFiles: bool = False,
         onEvent: Callable[[Any], None] | None = None,
     ) -> Any:
         """Register an atlas to a target and segment the target.
 
         Nodes may be given as nodes, or as their names or IDs.
 
-        :param atlas: the labeled scan, a scalar volume node.
-        :param atlasLabels: its labels, a segmentation or a label map volume node.
-        :param target: the scan to segment, a scalar volume node.
+        :param atlas: the labeled scan, a scalar volume node; or a list of several, whose labels are fused.
+        :param atlasLabels: its labels, a segmentation or a label map volume node; or as many in a list.
+        :param target: the scan to segment, a scalar volume node; or a list, for a result or a `JobError` of each.
+        :param library: folder or .zip of an atlas library, whose atlases are used too.
+        :param model: name or file of a trained model; empty for the optimization.
+        :param refinement: of a model's registration: "auto", "none", "images" or "joint".
         :param quality: "fast", "normal" or "accurate".
         :param similarity: "auto", "lncc", "mse", "mi" or "mind".
         :param device: "auto", "cpu", "cuda" or "mps".
         :param atlasMask: where the atlas may be compared, a segmentation or a label map volume node, or None.
         :param targetMask: the same for the target.
+        :param atlasPoints: a markups node of points in the atlas, or None.
+        :param targetPoints: the same points in the target.
+        :param landmarkUse: "constrain" or "check".
+        :param fusion: of several atlases: "auto", "majority", "local", "joint" or "staple".
+        :param mostAtlases: register only so many atlases, those most like the target; None for all.
         :param start: "auto", "as-placed" or a linear transform node that brings the atlas to the target.
         :param seed: of everything random.
         :param wait: whether to return only when the result is in the scene.
+        :param keepFiles: whether the files stay until the handle's ``close()``, as `refine` needs them.
         :param onEvent: called with every `JointRegSegLib.job.Event` of the worker.
         :return: the result's nodes, by ID (`JointRegSegLib.scene.RunNodes`); with ``wait=False`` at once a handle with
           ``state``, ``cancel()``, ``error`` and, when ``state`` is "finished", ``nodes``.
         :raises JointRegSegLib.job.JobError: what is wrong and what to do about it; with ``wait=False`` it is the
           handle's ``error`` where it comes from the worker.
         """
-        from JointRegSegLib.job import Device, Quality, Similarity
-        from JointRegSegLib.panel.inputs import START_WORDS, Inputs, find_choice, find_node
-        from JointRegSegLib.scene import AtlasSource
+        from JointRegSegLib.panel import console
 
-        source = AtlasSource(
-            image=find_node(atlas, "atlas"),
-            labels=find_node(atlasLabels, "atlasLabels"),
-            mask=find_node(atlasMask, "atlasMask"),
-        )
-        inputs = Inputs(
-            atlases=(source,),
-            target=find_node(target, "target"),
-            target_mask=find_node(targetMask, "targetMask"),
-            quality=find_choice(Quality, quality, "quality"),
-            similarity=find_choice(Similarity, similarity, "similarity"),
-            device=find_choice(Device, device, "device"),
-            start=start if start in START_WORDS else find_node(start, "start"),
-            seed=seed,
-        )
-        session = self.newRun(inputs, onEvent=onEvent, keepFiles=False)
+        targets = target if isinstance(target, list | tuple) else [target]
+        runs = [
+            console.inputs_of(
+                target=each,
+                atlas=atlas,
+                atlas_labels=atlasLabels,
+                atlas_mask=atlasMask,
+                atlas_points=atlasPoints,
+                library=library,
+                target_mask=targetMask,
+                target_points=targetPoints,
+                landmark_use=landmarkUse,
+                quality=quality,
+                similarity=similarity,
+                device=device,
+                start=start,
+                seed=seed,
+                model=model,
+                refinement=refinement,
+                fusion=fusion,
+                most_atlases=mostAtlases,
+            )
+            for each in targets
+        ]
+        if targets is target:
+            return console.run_many(runs, onEvent)
+        session = self.newRun(runs[0], onEvent=onEvent, keepFiles=keepFiles)
         if wait:
             return session.wait()
         session.start()
         return session
+
+    def refine(self, handle: RunSession, wait: bool = True) -> Any:
+        """Go on from a finished run after its segmentation was edited; what was edited stays and pulls the rest along.
+
+        :param handle: of ``run(..., wait=False, keepFiles=True)``, finished.
+        :param wait: as of `run`.
+        :return: as of `run`.
+        :raises JointRegSegLib.job.JobError: where nothing was edited, and as of `run`.
+        """
+        from JointRegSegLib.panel import console
+
+        session = self.newRun(console.refinement_of(handle)[0], keepFiles=True)
+        if wait:
+            return session.wait()
+        session.start()
+        return session
+
+    def carryOver(self, node: Any, nodes: Any, toAtlas: bool = False) -> Any:
+        """A copy of points, a model, a volume or labels where a result takes them.
+
+        :param node: a node of the scene, or its name or ID.
+        :param nodes: what `run` returned.
+        :param toAtlas: from the target to the atlas instead of from the atlas to the target.
+        :return: the new node.
+        """
+        from JointRegSegLib.panel import console
+
+        return console.carry(node, nodes, toAtlas)
+
+    def dice(self, nodes: Any, reference: Any) -> dict[int, float]:
+        """How well a result agrees with known labels of the target: label value to Dice, 0 to 1."""
+        from JointRegSegLib.panel import console
+
+        return console.dice_of(nodes, reference)
+
+    def models(self) -> Any:
+        """The installed models (`JointRegSegLib.library.models.Installed`)."""
+        from JointRegSegLib.library.models import installed_models
+
+        return installed_models()
+
+    def importModel(self, file: str, name: str = "") -> str:
+        """Check and install a model package; returns the name that it has from now on."""
+        from JointRegSegLib.service.model_tools import install_in_child
+
+        return install_in_child(Path(file), name)
+
+    def train(self, *, onEvent: Callable[[Any], None] | None = None, **settings: Any) -> Any:
+        """Train a method and wait.
+
+        :param onEvent: called with every `JointRegSegLib.job.Event`.
+        :param settings: method, data, output, preset, labelled, max_minutes, resume, licence: see
+          `JointRegSegLib.service.training_client.TrainingRequest`.
+        :return: `JointRegSegLib.service.training_client.Trained`, with the ``model``'s file and its ``scores``.
+        """
+        from JointRegSegLib.panel import console
+        from JointRegSegLib.service.training_client import TrainingRequest
+
+        paths = {key: Path(settings.pop(key)) for key in ("data", "output")}
+        return console.train(TrainingRequest(**paths, **settings), onEvent)
 
     def loadSampleData(self) -> tuple[Any, Any, Any]:
         """Generate the phantom pair and load it. Nothing is downloaded.

@@ -70,6 +70,7 @@ class RunSession:
         keep_files: whether the result's folder stays until `close`; else it goes as soon as its nodes are there.
 
     Attributes:
+        inputs: what it runs.
         state: where the run is.
         nodes: the result's nodes (`scene.RunNodes`) once finished, else None.
         result: the result's folder once finished, else None.
@@ -99,7 +100,8 @@ class RunSession:
         self.seconds = 0.0
         self._is_refined = inputs.continue_from is not None
         self._began = 0.0
-        self._inputs: Inputs | None = inputs
+        self.inputs = inputs
+        self._has_begun = False
         self._start_job = start_job
         self._on_change = on_change or _nothing
         self._on_event = on_event or _nothing
@@ -159,9 +161,9 @@ class RunSession:
         self._remove_files()
 
     def _begin(self) -> None:
-        if self._inputs is None:
+        if self._has_begun:
             raise RuntimeError("A session runs once; make a new one.")
-        inputs, self._inputs = self._inputs, None
+        inputs, self._has_begun = self.inputs, True
         self._began = time.monotonic()
         self._enter(State.RUNNING)
         try:

@@ -23,6 +23,7 @@ from .run_section import RunSection
 from .run_session import RunSession
 from .setup import TorchSetup
 from .setup_section import SetupSection, chosen_python
+from .train_section import TrainSection
 
 
 class Logic(Protocol):
@@ -54,6 +55,7 @@ class Panel(VTKObservationMixin):
         self.run_section = RunSection(self.ui, logic.newRun, self._run, self._update, self._show)
         self.result_section = ResultSection(self.ui, self.setup.describe)
         self.refine_section = RefineSection(self.ui, self._refine)
+        self.train_section = TrainSection(self.ui, self.method_section.install, self._why_not_compute)
         root.setMRMLScene(slicer.mrmlScene)
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self._on_scene_start_close)
@@ -84,6 +86,7 @@ class Panel(VTKObservationMixin):
         self.method_section.close()
         self.lists_section.close()
         self.run_section.close()
+        self.train_section.close()
         self._watch(None)
         self.removeObservers()
 
@@ -95,6 +98,7 @@ class Panel(VTKObservationMixin):
         self._parameters = parameters
         self.method_section.watch(parameters)
         self.lists_section.watch(parameters)
+        self.train_section.watch(parameters)
         if parameters is not None:
             self._gui_tag = parameters.connectGui(self.ui)
             self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self._update)
@@ -155,7 +159,11 @@ class Panel(VTKObservationMixin):
         if self.run_section.is_active:
             return _("A run is going on.")
         problem = problem_of(self._inputs()) or self.method_section.problem()
-        return problem or (self.setup.describe() if self.setup.is_missing else "")
+        return problem or self._why_not_compute()
+
+    def _why_not_compute(self) -> str:
+        """Why nothing can be computed; empty where it can."""
+        return self.setup.describe() if self.setup.is_missing else ""
 
     def _update(self, caller: Any = None, event: Any = None) -> None:
         """Make the panel show what is true now."""
@@ -165,6 +173,7 @@ class Panel(VTKObservationMixin):
         reason = self._why_not()
         self.run_section.update(reason)
         self.refine_section.update(self.run_section.is_active)
+        self.train_section.update()
         if not self.run_section.is_active:
             self.memory_line.update(self._inputs() if not reason and self.setup.state is not None else ())
         ui.torchLabel.text = self.setup.describe()

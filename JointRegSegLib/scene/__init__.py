@@ -6,12 +6,15 @@ from .contents import Grids
 from .corrections import Changes, find_changes
 from .inputs import AtlasSource, request_from_nodes
 from .outputs import RunNodes, load_result
+from .plots import CurvesPlot
+from .training_data import write_training_set
 from .transforms import show_grid
 from .views import back_to, fade, hide_segments, jump_to, show, show_surfaces, side_by_side
 
 __all__ = [
     "AtlasSource",
     "Changes",
+    "CurvesPlot",
     "Grids",
     "RunNodes",
     "back_to",
@@ -28,4 +31,5 @@ __all__ = [
     "show_grid",
     "show_surfaces",
     "side_by_side",
+    "write_training_set",
 ]

@@ -100,7 +100,7 @@ def request_from_nodes(
             LABELS_TOO_LARGE, SEGMENTS_OVERLAP, MASK_EMPTY, MASK_ELSEWHERE, START_INVALID, REQUEST_INVALID,
             LANDMARKS_INVALID, OUTPUT_UNWRITABLE, DISK_FULL.
     """
-    export = _Export(scene, inputs)
+    export = Export(scene, inputs)
     target_scan = export.volume(target, TARGET, "target")
     request = Request(
         atlases=tuple(export.atlas(source, number) for number, source in enumerate(atlases, 1)),
@@ -137,7 +137,7 @@ class _Scan:
     grid: Grid
 
 
-class _Export:
+class Export:
     """Writes nodes to one folder and keeps the notes."""
 
     def __init__(self, scene: Any, folder: Path) -> None:

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 from ..job import Code, Event, JobError, Kind, Request, Result
 from ..job.filesystem import this_system as this_file_system
@@ -25,7 +25,9 @@ from .launch import default_python, launch
 from .processes import ProcessSystem, this_system
 from .torch_state import TorchDevice, TorchState, probe
 
-__all__ = ["Job", "Outcome", "TorchDevice", "TorchState", "probe", "start"]
+__all__ = ["Job", "Outcome", "TorchDevice", "TorchState", "probe", "start", "start_child"]
+
+AnyJob = TypeVar("AnyJob", bound="Job")
 
 WORKER = "JointRegSegLib.service.worker"
 CANCEL_SECONDS = 3.0
@@ -73,14 +75,33 @@ def start(
     Raises:
         JobError: WORKER_NOT_STARTED.
     """
-    python = python or default_python()
     if request.start not in (START_AUTO, START_AS_PLACED):
         request = dataclasses.replace(request, start=str(Path(request.start).absolute()))
+    return start_child(Job, request.to_json(), request.output, module, python, work_folder, environment)
+
+
+def start_child(
+    kind: type[AnyJob],
+    request: str,
+    output: Path,
+    module: str,
+    python: str | None = None,
+    work_folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> AnyJob:
+    """Start `python -m module --request FILE --cancel FILE` and follow it; as `start` otherwise.
+
+    Args:
+        kind: what follows it.
+        request: text of the request's file.
+        output: the folder that it writes.
+    """
+    python = python or default_python()
     try:
         folder = work_folder.absolute() if work_folder else Path(tempfile.mkdtemp(prefix="jointregseg-"))
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "cancel").unlink(missing_ok=True)
-        (folder / "request.json").write_text(request.to_json(), encoding="utf-8")
+        (folder / "request.json").write_text(request, encoding="utf-8")
     except OSError as problem:
         raise JobError(
             Code.WORKER_NOT_STARTED,
@@ -95,19 +116,25 @@ def start(
         if work_folder is None:
             shutil.rmtree(folder, ignore_errors=True)
         raise
-    return Job(process, request, folder, system)
+    return kind(process, output, folder, system)
 
 
 class Job:
-    """A running worker. Every method may be called at any time; only `wait` and `cancel_and_wait` block."""
+    """A running worker. Every method may be called at any time; only `wait` and `cancel_and_wait` block.
 
-    def __init__(self, process: subprocess.Popen[bytes], request: Request, folder: Path, system: ProcessSystem) -> None:
+    Attributes:
+        patience: seconds from a cancel until the worker is terminated.
+    """
+
+    patience = CANCEL_SECONDS
+
+    def __init__(self, process: subprocess.Popen[bytes], output: Path, folder: Path, system: ProcessSystem) -> None:
         self._process = process
-        self._request = request
+        self._output = output.absolute()
         self._folder = folder
         self._system = system
         self._files = this_file_system()
-        self._absent_parents = missing_parents(request.output.absolute())
+        self._absent_parents = missing_parents(self._output)
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._log: deque[str] = deque(maxlen=_LOG_LINES)
         self._log_lock = threading.Lock()
@@ -247,7 +274,7 @@ class Job:
                 return
 
     def _escalate(self) -> None:
-        if self._ended.wait(CANCEL_SECONDS):
+        if self._ended.wait(self.patience):
             return
         self._system.terminate_tree(self.pid)
         if not self._ended.wait(TERMINATE_SECONDS):
@@ -266,7 +293,7 @@ class Job:
 
     def _tidy(self, outcome: Outcome) -> None:
         if outcome.result is None:
-            clear_leftovers(self._request.output.absolute(), dead=self._worker_pid)
+            clear_leftovers(self._output, dead=self._worker_pid)
             remove_empty(self._absent_parents)
         if outcome.error is None or outcome.error.code not in _LOG_MATTERS:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -276,7 +303,7 @@ class Job:
 
     def _end_descendants(self) -> None:
         # A launcher may end before the worker behind it; that one gets its time to tidy up.
-        patience = CANCEL_SECONDS + TERMINATE_SECONDS if self._cancelled else SETTLE_SECONDS
+        patience = self.patience + TERMINATE_SECONDS if self._cancelled else SETTLE_SECONDS
         if self._worker_pid not in (None, self.pid):
             self._until_gone(patience, worker_only=True)
         self._system.kill_tree(self.pid)
@@ -292,7 +319,7 @@ class Job:
     def _judge(self, status: int) -> Outcome:
         if self._result is not None and status == 0:
             try:
-                return Outcome(result=Result.open(Path(self._result.data["folder"])))
+                return self._opened(self._result)
             except JobError as error:
                 return Outcome(error=error)
         if self._cancelled:
@@ -300,6 +327,9 @@ class Job:
         if self._error is not None:
             return Outcome(error=_as_job_error(self._error))
         return Outcome(error=self._died(status))
+
+    def _opened(self, event: Event) -> Outcome:
+        return Outcome(result=Result.open(Path(event.data["folder"])))
 
     def _died(self, status: int) -> JobError:
         last = [line for line in self.log if line.strip()][-3:]

@@ -20,6 +20,7 @@ _LOGICS = {
     "segmentations": "vtkSlicerSegmentationsModuleLogic",
     "markups": "vtkSlicerMarkupsLogic",
     "models": "vtkSlicerModelsLogic",
+    "plots": "vtkSlicerPlotsLogic",
     "tables": "vtkSlicerTablesLogic",
     "texts": "vtkSlicerTextsLogic",
     "units": "vtkSlicerUnitsLogic",

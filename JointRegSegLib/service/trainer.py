@@ -1,0 +1,76 @@
+"""The process that trains: `python -m JointRegSegLib.service.trainer --request FILE --cancel FILE`.
+
+Events go to the standard output as the worker's do. When the cancel file appears, training ends after its present step
+with a checkpoint and a model; when the client is gone, with the checkpoint that there is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..job import Code, Device, Event, Kind
+from ..job.errors import EXIT_OK
+from .failures import as_job_error
+from .torch_state import load_torch
+from .training_client import TrainingRequest
+from .worker import Channel, Stop
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train as the request says and tell about it; returns the exit status, 0 or the `JobError`'s."""
+    parser = argparse.ArgumentParser(prog=f"python -m {__spec__.name}", description="Train as one request says.")
+    parser.add_argument("--request", type=Path, required=True, help="request as a JSON file")
+    parser.add_argument("--cancel", type=Path, required=True, help="training ends when this file appears")
+    arguments = parser.parse_args(argv)
+    channel = Channel()
+    stop = Stop(arguments.cancel, arguments.request.absolute().parent)
+    try:
+        channel.send(Event(Kind.LOG, message="training started", data={"pid": os.getpid()}))
+        request = TrainingRequest.from_json(arguments.request.read_text(encoding="utf-8"))
+        stop.watch_client(request.output)
+        channel.send(_train(request, channel, stop))
+        return EXIT_OK
+    except BaseException as problem:
+        error = as_job_error(problem)
+        if error.code is not Code.CANCELLED:
+            traceback.print_exc()
+        channel.send(Event(Kind.ERROR, message=error.message, code=error.code.value, advice=error.advice))
+        return error.exit_status
+    finally:
+        if stop.client_gone:
+            stop.end_all(0.0)
+
+
+def _train(request: TrainingRequest, channel: Channel, stop: Stop) -> Event:
+    load_torch()
+    from ..study.train import Training, train
+
+    asked = Training(
+        method=request.method,
+        data=request.data,
+        output=request.output,
+        labelled=request.labelled,
+        preset=request.preset,
+        device=Device(request.device),
+        max_minutes=request.max_minutes,
+        resume=request.resume,
+        licence=request.licence,
+    )
+    trained = train(asked, channel.send, stop.asked)
+    found = {
+        "model": str(trained.model),
+        "finished": trained.outcome.finished,
+        "steps": trained.outcome.steps,
+        "minutes": trained.outcome.seconds / 60.0,
+        "scores": trained.scores,
+    }
+    return Event(Kind.RESULT, fraction=1.0, data=found)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
