@@ -83,7 +83,8 @@ def run_several(
         with progress.step("align", "comparing the atlases"):
             asked = _chosen(_requests(request, folder), request.most_atlases, folder, progress)
         with progress.step("register", f"registering {len(asked)} atlases"):
-            how = shared(replace(request, atlases=tuple(one.atlases[0] for one in asked)), _on_cuda(request, progress))
+            these = replace(request, atlases=tuple(one.atlases[0] for one in asked))
+            how = shared(these, _on_cpu(request, progress), target.array.size)
             found = results_of(asked, how, run_one, progress, cancelled)
             carried = _carried(asked, found, progress)
         with progress.step("fuse", "fusing the labels"):
@@ -101,8 +102,8 @@ def run_several(
     return Result.open(request.output)
 
 
-def _on_cuda(request: Request, progress: Progress) -> bool:
-    return choose_device(request.device, progress).type == "cuda"
+def _on_cpu(request: Request, progress: Progress) -> bool:
+    return choose_device(request.device, progress).type == "cpu"
 
 
 def _requests(request: Request, folder: Path) -> list[Request]:

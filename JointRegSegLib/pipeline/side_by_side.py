@@ -45,19 +45,20 @@ class Shared:
     memory_gb: float | None
 
 
-def shared(request: Request, cuda: bool) -> Shared:
+def shared(request: Request, on_cpu: bool, voxels: int) -> Shared:
     """As many at a time as there are atlases, cores and memory for; on a GPU one.
 
-    Two processes of one thread do more than one process of two threads. Memory is planned for the largest working grid
-    of the request's quality, so that none gets a coarser one because of the others.
+    Two processes of one thread do more than one process of two threads. Memory is planned for working grids that are
+    not coarsened, so that no atlas gets a coarser one because of the others.
+
+    Args:
+        voxels: of the target; the atlases are taken to be as large.
     """
     cores = request.threads or usable_cores()
     free = _SHARE_OF_FREE * free_memory()
     allowed = free if request.memory_gb is None else min(free, request.memory_gb * 1e9)
-    most = PRESETS[request.quality].most_voxels
-    workers = (
-        1 if cuda else max(1, min(len(request.atlases), cores, int(allowed // predicted_peak(2 * most, most, True))))
-    )
+    needed = predicted_peak(2.0 * voxels, min(PRESETS[request.quality].most_voxels, voxels), True)
+    workers = max(1, min(len(request.atlases), cores, int(allowed // needed))) if on_cpu else 1
     if workers == 1:
         return Shared(1, request.threads, request.memory_gb)
     return Shared(workers, max(1, cores // workers), allowed / workers / 1e9)

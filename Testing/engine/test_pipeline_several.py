@@ -12,7 +12,7 @@ import pytest
 from JointRegSegLib.job import Atlas, Code, Event, Fusion, JobError, Kind, Request
 from JointRegSegLib.job.result import ATLASES, CONFIDENCE, FILES, REVIEW
 from JointRegSegLib.phantom import PhantomFiles, write_pair
-from JointRegSegLib.pipeline import run, several
+from JointRegSegLib.pipeline import run, several, side_by_side
 from JointRegSegLib.pipeline.side_by_side import Shared, shared
 from JointRegSegLib.volumes import read_field, read_label_map, read_volume
 from Testing.engine.pipeline_cases import Told, mean_dice, refused, request_for, run_quietly
@@ -128,7 +128,7 @@ def test_processes_side_by_side_give_the_same_labels(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(several, "shared", lambda request, cuda: Shared(2, 1, None))
+    monkeypatch.setattr(several, "shared", lambda request, on_cpu, voxels: Shared(2, 1, None))
     broken = Atlas(tmp_path / "absent.nii.gz", atlases[0].labels)
     told = run_quietly(with_atlases(files, tmp_path / "out", (*atlases, broken)))
     assert "atlas 4 was left out" in told.cautions["atlas-left-out"]
@@ -139,7 +139,7 @@ def test_processes_side_by_side_give_the_same_labels(
 def test_a_cancel_ends_all_processes_and_leaves_nothing(
     files: PhantomFiles, atlases: tuple[Atlas, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(several, "shared", lambda request, cuda: Shared(2, 1, None))
+    monkeypatch.setattr(several, "shared", lambda request, on_cpu, voxels: Shared(2, 1, None))
     output, heard = tmp_path / "out", []
 
     def hear(event: Event) -> None:
@@ -168,9 +168,14 @@ def test_the_request_survives_its_json(files: PhantomFiles, atlases: tuple[Atlas
     assert Request.from_json(request.to_json()) == request
 
 
-def test_the_machine_is_shared_fairly(files: PhantomFiles, atlases: tuple[Atlas, ...], tmp_path: Path) -> None:
+def test_the_machine_is_shared_fairly(
+    files: PhantomFiles, atlases: tuple[Atlas, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(side_by_side, "free_memory", lambda: 10e9)
     request = with_atlases(files, tmp_path / "out", atlases, threads=8)
-    assert shared(replace(request, memory_gb=0.5), cuda=False) == Shared(1, 8, 0.5)
-    assert shared(request, cuda=True).workers == 1
-    alone = shared(replace(request, threads=1), cuda=False)
-    assert (alone.workers, alone.threads) == (1, 1)
+    assert shared(request, True, 1_000_000) == Shared(3, 2, pytest.approx(8 / 3))
+    # 0.355 GB, and 385 bytes for each of the target's voxels: 4.2 GB, so that one fits into the 8 that may be used.
+    assert shared(request, True, 10_000_000) == Shared(1, 8, None)
+    assert shared(replace(request, memory_gb=0.5), True, 1_000_000) == Shared(1, 8, 0.5)
+    assert shared(request, False, 1_000_000).workers == 1
+    assert shared(replace(request, threads=1), True, 1_000_000) == Shared(1, 1, None)
