@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -35,7 +35,7 @@ class Lattice:
 _DESCRIBED = 0.375
 """Voxel size for the descriptors, in units of the coarse spacing."""
 
-_STAGES = (Lattice(2.0, 5), Lattice(1.5, 4), Lattice(1.0, 4))
+_STAGES = (Lattice(2.0, 5), Lattice(1.5, 4), Lattice(1.0, 4), Lattice(0.75, 3))
 _COUPLING = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 """Weight of the distance to the smooth field, per square of a lattice step, from loose to tight."""
 
@@ -61,47 +61,54 @@ def search_displacements(pair: Pair, coarse_mm: float, on_step: Callable[[float]
     shape = shape_of(pair.fixed)
     field = pair.fixed.new_zeros(1, 3, *shape)
     points = identity(shape, field)
+    fixed = mind_features(pair.fixed)
     for index, stage in enumerate(_STAGES):
         on_step(index / len(_STAGES))
         shape = coarser_shape(pair.grid, stage.spacing * coarse_mm)
         positions = points + field
         weight = None if pair.moving_weight is None else sample(pair.moving_weight, positions, padding="zeros")
-        here = replace(pair, moving=sample(pair.moving, positions), moving_weight=weight)
-        field = compose(field, resize_field(_both_ways(here, shape, stage.reach), shape_of(field)))
+        there = _at_points(mind_features(sample(pair.moving, positions)), weight, shape)
+        update = _both_ways(_at_points(fixed, pair.fixed_weight, shape), there, stage.reach)
+        field = compose(field, resize_field(update, shape_of(field)))
     return resize_field(field, shape)
 
 
-def _both_ways(pair: Pair, shape: Shape, reach: int) -> Tensor:
-    """The consistent displacement on a lattice of `shape`, in its voxels."""
-    fixed, known_fixed = _features(pair.fixed, pair.fixed_weight, shape)
-    moving, known_moving = _features(pair.moving, pair.moving_weight, shape)
-    there = _coupled(_costs(fixed, moving, known_fixed, known_moving, reach), reach)
-    back = _coupled(_costs(moving, fixed, known_moving, known_fixed, reach), reach)
+@dataclass(frozen=True)
+class _Described:
+    """Descriptors (1, 12, d, h, w) around the points of a lattice, and 1 where most of them are known."""
+
+    features: Tensor
+    known: Tensor
+
+
+def _at_points(features: Tensor, weight: Tensor | None, shape: Shape) -> _Described:
+    """Descriptors of voxels averaged around the points of a lattice of `shape`."""
+    if weight is None:
+        return _Described(F.adaptive_avg_pool3d(features, shape), features.new_ones(1, 1, *shape))
+    share = F.adaptive_avg_pool3d(weight, shape)
+    mean = F.adaptive_avg_pool3d(features * weight, shape) / share.clamp(min=_LEAST_KNOWN)
+    return _Described(mean, (share > 0.5).to(share))
+
+
+def _both_ways(fixed: _Described, moving: _Described, reach: int) -> Tensor:
+    """The consistent displacement on a lattice, in its voxels."""
+    there, back = _coupled(_costs(fixed, moving, reach), reach), _coupled(_costs(moving, fixed, reach), reach)
     for _ in range(_CONSISTENT):
         there, back = (there - warp(back, there)) / 2, (back - warp(there, back)) / 2
     return there
 
 
-def _features(image: Tensor, weight: Tensor | None, shape: Shape) -> tuple[Tensor, Tensor]:
-    """Descriptors (1, 12, d, h, w) averaged around the lattice's points, and 1 where most of them are known."""
-    features = mind_features(image)
-    if weight is None:
-        return F.adaptive_avg_pool3d(features, shape), image.new_ones(1, 1, *shape)
-    share = F.adaptive_avg_pool3d(weight, shape)
-    return F.adaptive_avg_pool3d(features * weight, shape) / share.clamp(min=_LEAST_KNOWN), (share > 0.5).to(share)
-
-
-def _costs(fixed: Tensor, moving: Tensor, known_fixed: Tensor, known_moving: Tensor, reach: int) -> Tensor:
+def _costs(fixed: _Described, moving: _Described, reach: int) -> Tensor:
     """How badly each point fits at each displacement, (n**3, d, h, w) with n = 2 reach + 1."""
-    d, h, w = shape_of(fixed)
-    around = F.pad(moving, (reach,) * 6, mode="replicate")
-    known = F.pad(known_moving, (reach,) * 6)
-    costs = fixed.new_empty((2 * reach + 1) ** 3, d, h, w)
+    d, h, w = shape_of(fixed.features)
+    around = F.pad(moving.features, (reach,) * 6, mode="replicate")
+    known = F.pad(moving.known, (reach,) * 6)
+    costs = around.new_empty((2 * reach + 1) ** 3, d, h, w)
     for cost, (a, b, c) in zip(costs, itertools.product(range(2 * reach + 1), repeat=3), strict=True):
         window = (..., slice(a, a + d), slice(b, b + h), slice(c, c + w))
-        difference = (fixed - around[window]).square_().mean(1)
+        difference = (fixed.features - around[window]).square_().mean(1)
         cost.copy_(torch.lerp(torch.full_like(difference, _UNKNOWN), difference, known[window][:, 0])[0])
-    return costs.mul_(known_fixed[0] * _COST_SCALE)
+    return costs.mul_(fixed.known[0] * _COST_SCALE)
 
 
 def _coupled(costs: Tensor, reach: int) -> Tensor:
