@@ -174,8 +174,8 @@ def test_the_machine_is_shared_fairly(
     monkeypatch.setattr(side_by_side, "free_memory", lambda: 10e9)
     request = with_atlases(files, tmp_path / "out", atlases, threads=8)
     assert shared(request, True, 1_000_000) == Shared(3, 2, pytest.approx(8 / 3))
-    # 0.355 GB, and 385 bytes for each of the target's voxels: 4.2 GB, so that one fits into the 8 that may be used.
-    assert shared(request, True, 10_000_000) == Shared(1, 8, None)
+    # 0.355 GB, and 65 bytes for each voxel of target and atlas: 5.6 GB, so that one fits into the 8 that may be used.
+    assert shared(request, True, 40_000_000) == Shared(1, 8, None)
     assert shared(replace(request, memory_gb=0.5), True, 1_000_000) == Shared(1, 8, 0.5)
     assert shared(request, False, 1_000_000).workers == 1
     assert shared(replace(request, threads=1), True, 1_000_000) == Shared(1, 1, None)
