@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import random
-import sys
 from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 import torch
 
-from ..job import Code, Event, JobError, QualityTable, Request, Result
+from ..job import Event, QualityTable, Request, Result
 from ..job.folders import staging
 from ..job.request import OPTIMISATION
 from .check import check
@@ -98,12 +97,6 @@ def _model(request: Request, inputs: Inputs, device: torch.device, progress: Pro
     """The trained model that the request names, or None for the optimisation alone."""
     if request.method == OPTIMISATION:
         return None
-    try:
-        from .trained import load_model  # needs safetensors, which the optimisation does without
-    except ImportError as problem:
-        raise JobError(
-            Code.WORKER_NOT_STARTED,
-            f"A library is missing in {sys.executable}: {problem}.",
-            "Install it with pip, or take the method optimisation.",
-        ) from problem
+    from .trained import load_model  # needs safetensors, which the optimisation does without
+
     return load_model(request, inputs.labels, device, progress)
