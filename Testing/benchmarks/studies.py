@@ -36,6 +36,7 @@ class Study:
         ablation: a preset whose own lines are laid upon `preset`, or empty.
         merged: give the label maps the preset's structures first: an evaluation compares label by label.
         seen: the tested subjects train too, without labels.
+        normalised: scans train behind an affine onto the first one.
         scored: labels that the data set does not score become background.
         spacing: of the training grid in mm along each axis; the preset's where 0.
         quality: of what refines.
@@ -52,6 +53,7 @@ class Study:
     ablation: str = ""
     merged: bool = False
     seen: bool = False
+    normalised: bool = False
     scored: bool = False
     spacing: float = 0.0
     quality: str = "normal"
@@ -83,7 +85,7 @@ class Study:
 
         What came later is left out where it is as it always was: lines that were measured before stay valid.
         """
-        later = {"seen": False, "scored": False, "spacing": 0.0, "quality": "normal"}
+        later = {"seen": False, "normalised": False, "scored": False, "spacing": 0.0, "quality": "normal"}
         own = {k: v for k, v in asdict(self).items() if k not in ("part", "budget")}
         return {k: v for k, v in own.items() if k not in later or v != later[k]}
 
@@ -115,8 +117,21 @@ def _few_shot() -> tuple[Study, ...]:
 def _brain() -> tuple[Study, ...]:
     def row(method: str, labelled: int) -> Study:
         budget = StudyBudget(refined=8)
-        how = {"seen": True, "scored": True, "spacing": 4.0, "quality": "fast"}
-        return Study(BRAIN, "oasis", 5, 8, method, "small", labelled, budget=budget, **how)
+        return Study(
+            BRAIN,
+            "oasis",
+            5,
+            8,
+            method,
+            "small",
+            labelled,
+            seen=True,
+            normalised=True,
+            scored=True,
+            spacing=4.0,
+            quality="fast",
+            budget=budget,
+        )
 
     return tuple(row(method, n) for method in _LABELS for n in ((5,) if method in ("deepatlas", "jrss") else (1, 5)))
 

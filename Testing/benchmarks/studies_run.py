@@ -80,7 +80,7 @@ def _figures(row: Study, data: Path, folder: Path) -> dict[str, Any]:
     listed = _subjects(row, data, folder, preset)
     every = _write_subjects(folder / "subjects.csv", listed)
     if not model.is_file():
-        learnt = _write_subjects(folder / "training.csv", _unlabelled(listed)) if row.seen else every
+        learnt = _write_subjects(folder / "training.csv", _learnt(row, listed, folder))
         _jointregseg(row, folder, "train", [
             "--method", row.method, "--preset", str(preset), "--labelled", str(row.labelled),
             "--data", str(learnt), "--output", str(model.parent), "--max-minutes", f"{row.budget.train_minutes:g}",
@@ -112,9 +112,26 @@ def _subjects(row: Study, data: Path, folder: Path, preset: Path) -> list[Listed
     return list(zip(images, labels, splits, strict=True))
 
 
-def _unlabelled(listed: list[Listed]) -> list[Listed]:
-    """The subjects for training, where those that are tested train without labels."""
-    return [(image, None, "train") if split == "test" else (image, label, split) for image, label, split in listed]
+def _learnt(row: Study, listed: list[Listed], folder: Path) -> list[Listed]:
+    """The subjects as they train: normalised where the row says so, and what is tested without labels or not at all."""
+    if row.normalised:
+        listed = _normalised(listed, folder.parent / f"normalised-{folder.name.split('-')[-1]}")
+    if row.seen:
+        return [(image, None, "train") if split == "test" else (image, label, split) for image, label, split in listed]
+    return listed
+
+
+def _normalised(listed: list[Listed], folder: Path) -> list[Listed]:
+    """The subjects on the first one's grid; their files serve all rows of this code."""
+    folder.mkdir(exist_ok=True)
+    new: list[Listed] = []
+    for image, label, split in listed:
+        assert label is not None
+        new.append((folder / image.name, folder / label.name, split))
+    files = [[str(path) for path in (*old[:2], *copy[:2])] for old, copy in zip(listed, new, strict=True)]
+    job = {"template": str(listed[0][0]), "files": files}
+    run_step(module_command("normalised"), job, 1, _SLACK + 60.0 * len(files))
+    return new
 
 
 def _write_subjects(file: Path, listed: list[Listed]) -> Path:

@@ -12,6 +12,7 @@ import SimpleITK as sitk
 import torch
 
 from JointRegSegLib import methods
+from JointRegSegLib.metrics import dice
 from JointRegSegLib.networks import VoxelMorph
 from Testing.benchmarks import (
     comparison_tables,
@@ -19,6 +20,7 @@ from Testing.benchmarks import (
     network_run,
     networks_run,
     networks_tables,
+    normalised,
     studies_run,
     studies_tables,
     subjects,
@@ -200,16 +202,35 @@ def test_the_scored_structures_and_the_spacing_are_laid_upon_the_preset(tmp_path
 
 def test_tested_subjects_that_train_show_no_labels(tmp_path: Path) -> None:
     image, label = tmp_path / "i.nii.gz", tmp_path / "l.nii.gz"
-    listed = [(image, label, split) for split in ("train", "test", "val")]
-    assert studies_run._unlabelled(listed) == [(image, label, "train"), (image, None, "train"), (image, label, "val")]
-    file = studies_run._write_subjects(tmp_path / "training.csv", studies_run._unlabelled(listed))
+    listed: list[studies_run.Listed] = [(image, label, split) for split in ("train", "test", "val")]
+    seen = studies_run._learnt(replace(ALONE, seen=True), listed, tmp_path)
+    assert seen == [(image, label, "train"), (image, None, "train"), (image, label, "val")]
+    assert studies_run._learnt(ALONE, listed, tmp_path) == listed
+    file = studies_run._write_subjects(tmp_path / "training.csv", seen)
     assert file.read_text(encoding="utf-8").splitlines()[2] == f"{image},,train"
+
+
+def test_scans_are_normalised_by_an_affine(tmp_path: Path) -> None:
+    """A scan that was moved comes back onto the template, and its labels with it."""
+    data = write_boxes(tmp_path / "boxes", 1)
+    template, labels = data / "00_mr.nii.gz", data / "00_labels.nii.gz"
+    moved = []
+    for source in (template, labels):
+        image = sitk.ReadImage(str(source))
+        image.SetOrigin([x + away for x, away in zip(image.GetOrigin(), (12.0, -7.0, 5.0), strict=True)])
+        moved.append(tmp_path / f"away_{source.name}")
+        sitk.WriteImage(image, str(moved[-1]))
+    new = [tmp_path / "new_mr.nii.gz", tmp_path / "new_labels.nii.gz"]
+    normalised.normalise(template, *moved, *new)
+    found, truth = (sitk.GetArrayFromImage(sitk.ReadImage(str(path))) for path in (new[1], labels))
+    assert min(dice(found, truth).values()) > 0.9
+    assert sitk.ReadImage(str(new[0])).GetOrigin() == pytest.approx(sitk.ReadImage(str(template)).GetOrigin())
 
 
 def test_settings_that_came_later_leave_older_lines_valid() -> None:
     assert set(SMALL.settings) == {"dataset", "train", "test", "method", "preset", "labelled", "ablation", "merged"}
     row = BY_NAME["brain-methods/pgcnet/small/1"]
-    assert {"seen", "scored", "spacing", "quality"} <= set(row.settings)
+    assert {"seen", "normalised", "scored", "spacing", "quality"} <= set(row.settings)
 
 
 def test_merged_structures_carry_their_first_value() -> None:
