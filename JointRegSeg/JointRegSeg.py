@@ -249,7 +249,7 @@ class JointRegSegLogic(ScriptedLoadableModuleLogic):
         """
         from JointRegSegLib.panel import console
 
-        session = self.newRun(console.refinement_of(handle)[0], keepFiles=True)
+        session = self.newRun(console.refinement_of(handle)[0], keepFiles=not wait)
         if wait:
             return session.wait()
         session.start()

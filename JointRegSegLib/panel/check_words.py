@@ -1,10 +1,31 @@
-"""Why a measure asks for a look, in plain words."""
+"""What a measure is, and why it asks for a look, in plain words."""
 
 from __future__ import annotations
 
 from slicer.i18n import tr as _
 
 from ..job import Measure, Status
+
+
+def plain_name(measure: Measure) -> str:
+    """What a measure is called in the panel; its own name where the panel knows no better."""
+    how = measure.name.partition(" ")[0]
+    return {
+        "folding_percent": _("Tissue turned inside out"),
+        "jacobian_min": _("Strongest shrinking (1: none)"),
+        "jacobian_max": _("Strongest growing (1: none)"),
+        "sdlogj": _("Unevenness of the deformation"),
+        "inverse_error_mean": _("There and back, mean error"),
+        "inverse_error_p999": _("There and back, largest error"),
+        "similarity_before": _("Likeness before ({how})").format(how=how),
+        "similarity_after": _("Likeness after ({how})").format(how=how),
+        "landmark_error_before_mm": _("Landmarks, error before"),
+        "landmark_error_mm": _("Landmarks, error"),
+        "landmark_error_max_mm": _("Landmarks, largest error"),
+        "atlases_fused": _("Atlases used"),
+        "confidence_mean": _("Agreement of the atlases (1: full)"),
+        "review_percent": _("Labeled voxels to look at"),
+    }.get(measure.key, measure.name)
 
 
 def why(measure: Measure) -> str:

@@ -141,12 +141,12 @@ def _part(entry: Entry, role: str) -> str:
 
 def _explain(atlases: int, targets: int) -> str:
     with_atlases = (
-        _("The next run uses the {count} atlases of the list").format(count=atlases)
+        _("The next run uses the atlases of the list ({count})").format(count=atlases)
         if atlases
         else _("The next run uses the atlas chosen above")
     )
     with_targets = (
-        _("one after the other on the {count} targets of the list.").format(count=targets)
+        _("on the targets of the list ({count}), one after the other.").format(count=targets)
         if targets
         else _("on the target chosen above.")
     )

@@ -51,7 +51,8 @@ class ResultSection:
         if session.result is None:
             self._ui.summaryLabel.text = _("The run gave no result.")
         else:
-            self._ui.summaryLabel.text = summary.to_html(session.result.quality, session.notes)
+            facts = summary.how_it_was_made(session.result.manifest, session.seconds)
+            self._ui.summaryLabel.text = summary.to_html(session.result.quality, session.notes, facts)
         self._enable()
 
     def _enable(self) -> None:

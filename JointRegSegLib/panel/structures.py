@@ -23,7 +23,8 @@ class StructuresTable:
     def __init__(self, table: Any) -> None:
         self._table = table
         self._nodes: RunNodes | None = None
-        tables.set_up(table, [_("Structure"), _("ml"), _("Confidence"), _("Look at, %"), _("Dice")])
+        self._headers = [_("Structure"), _("ml"), _("Confidence"), _("Look at, %"), _("Dice")]
+        tables.set_up(table, self._headers)
         table.sortingEnabled = True
         table.connect("cellClicked(int,int)", self._on_click)
 
@@ -43,6 +44,8 @@ class StructuresTable:
             cells.append(round(dice[label.value], 3) if label.value in dice else None)
             rows.append((str(label.value), cells))
         tables.fill(self._table, rows)
+        for column in range(2, len(self._headers)):
+            self._table.setColumnHidden(column, all(cells[column] is None for _, cells in rows))
 
     def _on_click(self, row: int, column: int) -> None:
         key = tables.key_at(self._table, row)

@@ -11,7 +11,11 @@ from slicer.i18n import tr as _
 
 from .. import __version__
 from ..job import JobError, QualityTable, Result, Status
-from .check_words import why
+from ..job.request import OPTIMISATION
+from ..methods import METHODS
+from .check_words import plain_name, why
+from .method_words import method_name
+from .words import duration
 
 # Readable on the light and on the dark theme; the word beside the mark says the same without color.
 _COLORS = {Status.GOOD: "#2e9e4f", Status.LOOK: "#d98e04", Status.BAD: "#d6403a"}
@@ -32,12 +36,17 @@ def headline(table: QualityTable) -> str:
     }[table.overall]
 
 
-def to_html(table: QualityTable, notes: list[str]) -> str:
-    """The summary as rich text for a label: headline, measures with marks, cautions and notes."""
+def to_html(table: QualityTable, notes: list[str], facts: str = "") -> str:
+    """The summary as rich text for a label: headline, measures with marks, cautions, notes, and how it was made."""
     lines = [f"<p>{_mark(table.overall)} <b>{html.escape(headline(table))}</b></p><table cellspacing='2'>"]
     for measure in table.measures:
         value = f"{measure.value:.3g} {measure.unit}".strip()
-        cells = (_mark(measure.status), html.escape(measure.name), html.escape(value), status_word(measure.status))
+        cells = (
+            _mark(measure.status),
+            html.escape(plain_name(measure)),
+            html.escape(value),
+            status_word(measure.status),
+        )
         lines.append("<tr>" + "".join(f"<td>{cell}&nbsp;</td>" for cell in cells) + "</tr>")
     lines.append("</table>")
     reasons = {reason: measure.status for measure in table.measures if (reason := why(measure))}
@@ -47,7 +56,20 @@ def to_html(table: QualityTable, notes: list[str]) -> str:
     lines.append(f"<p>{html.escape(structures)}</p>")
     said = dict.fromkeys([caution.message for caution in table.cautions] + notes)
     lines += [f"<p>{_mark(Status.LOOK)} {html.escape(sentence)}</p>" for sentence in said]
+    if facts:
+        lines.append(f"<p>{html.escape(facts)}</p>")
     return "".join(lines)
+
+
+def how_it_was_made(manifest: dict[str, Any], seconds: float) -> str:
+    """Method, device and time of a run in a sentence."""
+    method = str(manifest.get("method", ""))
+    words = _("Made by {method} on {device} in {time}. For research use; not a medical device.")
+    return words.format(
+        method=method_name(method) if method in (OPTIMISATION, *METHODS) else method,
+        device=str(manifest.get("device", "")).upper(),
+        time=duration(seconds),
+    )
 
 
 def _mark(status: Status) -> str:

@@ -7,13 +7,18 @@ from typing import Any
 
 import qt
 
+_ROW_HEIGHT = 22
+
 
 def set_up(table: Any, headers: Sequence[str]) -> None:
-    """Give a table its columns; the first takes the room that is left."""
+    """Give a table its columns; the first takes the room that the others leave."""
     table.setColumnCount(len(headers))
     table.setHorizontalHeaderLabels(list(headers))
     table.verticalHeader().hide()
-    table.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.Stretch)
+    table.verticalHeader().setDefaultSectionSize(_ROW_HEIGHT)
+    header = table.horizontalHeader()
+    for column in range(len(headers)):
+        header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents if column else qt.QHeaderView.Stretch)
 
 
 Cell = str | float | None

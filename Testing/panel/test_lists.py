@@ -193,7 +193,7 @@ def test_atlases_come_from_scene_files_and_a_library(
     answer_files(monkeypatch, tmp_path / "library" / "library.json")
     click(ui.addLibraryButton)
     wait_until(lambda: ui.atlasTable.rowCount == 4)
-    assert "4 atlases of the list" in ui.listsLabel.text
+    assert "the atlases of the list (4)" in ui.listsLabel.text
     click_cell(ui.atlasTable, 1, 0)
     click(ui.removeAtlasButton)
     assert [row[0] for row in cells(ui.atlasTable)] == ["atlas", "1", "2"]

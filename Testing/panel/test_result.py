@@ -68,6 +68,9 @@ def column(table: Any, number: int) -> list[Any]:
 def test_the_summary_says_why(finished: Any) -> None:
     assert "The result is probably wrong." in finished.ui.summaryLabel.text
     assert "turns tissue inside out" in finished.ui.summaryLabel.text
+    assert "Tissue turned inside out" in finished.ui.summaryLabel.text
+    assert "on CPU in" in finished.ui.summaryLabel.text
+    assert "not a medical device" in finished.ui.summaryLabel.text
 
 
 def test_structures_are_listed_and_sorted_by_a_click_on_a_heading(finished: Any) -> None:
@@ -106,7 +109,10 @@ def test_reference_labels_give_dice_by_name(finished: Any) -> None:
     reference = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "known")
     segmentations = slicer.modules.segmentations.logic()
     assert segmentations.ImportLabelmapToSegmentationNode(labels, reference)
+    assert finished.ui.structuresTable.isColumnHidden(4)
+    assert not finished.ui.structuresTable.isColumnHidden(2)
     finished.ui.referenceSelector.setCurrentNode(reference)
+    assert not finished.ui.structuresTable.isColumnHidden(4)
     assert column(finished.ui.structuresTable, 4) == [1.0, 1.0, 1.0]
     reference.GetSegmentation().RemoveSegment(reference.GetSegmentation().GetSegmentIdBySegmentName("roof"))
     finished.ui.referenceSelector.setCurrentNode(None)
