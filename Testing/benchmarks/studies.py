@@ -146,6 +146,6 @@ _ABOUT = "hippocampus: every method on few labels beside the same networks train
 _BRAIN = "brains at 4 mm on a CPU, not converged: every method alone and refined beside the optimisation alone"
 STUDIES = {
     "few-shot": Part("few-shot", _ABOUT, 720, _few_shot()),
-    BRAIN: Part(BRAIN, _BRAIN, 300, _brain()),
+    BRAIN: Part(BRAIN, _BRAIN, 400, _brain()),
     "lpba40": Part("lpba40", "the protocol of JRSS on LPBA40; needs a CUDA device", 660, _lpba40()),
 }
