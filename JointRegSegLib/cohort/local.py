@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..job import Device, Request
 from ..service.client import TorchState
+from ..service.processes import usable_cores
 from .task import Outcome, Task, run_task
 
 GPU = "CUDA_VISIBLE_DEVICES"
@@ -62,14 +63,6 @@ def places(workers: int | None, device: Device, state: TorchState, cores: int | 
     number = workers or max(1, min(cores // _CORES_EACH, int((free or _GB_EACH) // _GB_EACH)))
     memory = None if free is None or number == 1 else _SPARE_SHARE * free / number
     return [Place(max(1, cores // number), memory)] * number
-
-
-def usable_cores() -> int:
-    """CPU cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # neither macOS nor Windows tells
-        return os.cpu_count() or 1
 
 
 def compute(tasks: Sequence[tuple[Task, Request]], where: Sequence[Place]) -> Generator[str | Outcome, None, None]:
