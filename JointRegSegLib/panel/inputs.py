@@ -174,6 +174,8 @@ def _atlases(parameters: Any) -> tuple[AtlasSource, ...]:
 
 
 def _is_empty(node: Any) -> bool:
+    if node.IsA("vtkMRMLMarkupsNode"):
+        return node.GetNumberOfDefinedControlPoints() == 0
     if node.IsA("vtkMRMLSegmentationNode"):
         return node.GetSegmentation() is None or node.GetSegmentation().GetNumberOfSegments() == 0
     return node.GetImageData() is None or node.GetImageData().GetNumberOfPoints() == 0

@@ -36,6 +36,7 @@ class MethodSection:
         self._models: dict[str, Installed] = {}
         self._background = Background()
         self._status = ""
+        self._shown: dict[str, str] = {}
         ui.methodComboBox.connect("currentIndexChanged(int)", self._on_choose)
         ui.importModelButton.connect("clicked(bool)", self._on_import)
         ui.checkModelButton.connect("clicked(bool)", self._on_check)
@@ -91,14 +92,16 @@ class MethodSection:
 
     def _fill(self, chosen: str) -> None:
         """The entries of the box: the optimization, the models, and the chosen one where it is not installed."""
-        box = self._ui.methodComboBox
         entries = {"": method_name(OPTIMISATION)}
         entries |= {name: _entry(model) for name, model in self._models.items()}
         entries.setdefault(chosen, _("{name} (not installed)").format(name=chosen))
+        box = self._ui.methodComboBox
         before = box.blockSignals(True)
-        box.clear()
-        for name, text in entries.items():
-            box.addItem(text, name)
+        if entries != self._shown:  # else an open list would close with every event of a run
+            box.clear()
+            for name, text in entries.items():
+                box.addItem(text, name)
+            self._shown = entries
         box.currentIndex = list(entries).index(chosen)
         box.blockSignals(before)
 

@@ -8,6 +8,7 @@ from typing import Annotated, Union
 from slicer import (
     vtkMRMLLabelMapVolumeNode,
     vtkMRMLMarkupsFiducialNode,
+    vtkMRMLMarkupsROINode,
     vtkMRMLScalarVolumeNode,
     vtkMRMLSegmentationNode,
     vtkMRMLTransformNode,
@@ -130,6 +131,7 @@ class LandmarkUseChoice(Enum):
 
 # `X | Y` instead of Union is not understood by the parameter nodes of every Slicer that we support.
 LabelsNode = Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, None]  # noqa: UP007
+MaskNode = Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, vtkMRMLMarkupsROINode, None]  # noqa: UP007
 
 
 @parameterNodeWrapper
@@ -159,8 +161,8 @@ class Parameters:
     fusion: FusionChoice = FusionChoice.AUTO
     mostAtlases: Annotated[int, WithinRange(0, 999)] = 0
     device: DeviceChoice = DeviceChoice.AUTO
-    atlasMask: LabelsNode
-    targetMask: LabelsNode
+    atlasMask: MaskNode
+    targetMask: MaskNode
     start: StartChoice = StartChoice.AUTO
     startTransform: vtkMRMLTransformNode
     seed: Annotated[int, WithinRange(0, 999999)] = 0

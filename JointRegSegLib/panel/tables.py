@@ -26,23 +26,38 @@ Cell = str | float | None
 
 def fill(table: Any, rows: Sequence[tuple[str, Sequence[Cell]]]) -> None:
     """Show rows, each as a key, which `selected_keys` gives back, and its cells; numbers are sorted as such."""
+    if [key_at(table, row) for row in range(table.rowCount)] == [key for key, _ in rows]:
+        _write(table, rows)  # the same rows: nothing moves under the user's mouse
+        return
     kept = selected_keys(table)
     before = table.blockSignals(True)
     sorts = bool(table.sortingEnabled)
     table.sortingEnabled = False  # else rows move while they are filled
     table.setRowCount(len(rows))
     for row, (key, cells) in enumerate(rows):
-        for column, cell in enumerate(cells):
+        for column in range(len(cells)):
             item = qt.QTableWidgetItem()
             item.setData(qt.Qt.UserRole, key)
-            if cell is not None:
-                item.setData(qt.Qt.DisplayRole, cell)
-                item.setToolTip(str(cell))
             table.setItem(row, column, item)
+    _write(table, rows)
+    for row, (key, _) in enumerate(rows):
         if key in kept:
             table.selectRow(row)
     table.sortingEnabled = sorts
     table.blockSignals(before)
+
+
+def _write(table: Any, rows: Sequence[tuple[str, Sequence[Cell]]]) -> None:
+    """Put cells into the rows that are there."""
+    sorts = bool(table.sortingEnabled)
+    table.sortingEnabled = False
+    for row, (_, cells) in enumerate(rows):
+        for column, cell in enumerate(cells):
+            item = table.item(row, column)
+            if item.data(qt.Qt.DisplayRole) != cell:
+                item.setData(qt.Qt.DisplayRole, cell)
+                item.setToolTip("" if cell is None else str(cell))
+    table.sortingEnabled = sorts
 
 
 def selected_keys(table: Any) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import vtk
+from numpy.typing import NDArray
 
 from ..job import Atlas, Code, Device, JobError, LandmarkUse, Quality, Refinement, Request, Similarity
 from ..job.fusion import Fusion
@@ -22,6 +23,7 @@ from .points import write_points
 
 ATLAS, ATLAS_LABELS, ATLAS_MASK = "atlas{}.nrrd", "atlas{}_labels.seg.nrrd", "atlas{}_mask.nrrd"
 ATLAS_POINTS, TARGET_POINTS = "atlas{}_points.mrk.json", "target_points.mrk.json"
+_MASKS = ("vtkMRMLLabelMapVolumeNode", "vtkMRMLSegmentationNode", "vtkMRMLMarkupsROINode")
 CORRECTIONS = "corrections.seg.nrrd"
 TARGET, TARGET_MASK, START = "target.nrrd", "target_mask.nrrd", "start.tfm"
 
@@ -32,7 +34,8 @@ class AtlasSource:
 
     Attributes:
         image, labels: nodes or their IDs, or the paths of two files.
-        mask: a node, or None; only beside an image in the scene.
+        mask: a label map volume node, a segmentation node or a region of interest, only beside an image in the scene;
+            or None.
         points: a markups node, or None.
         table: names and colors of a label file, or None.
         name: what the result calls it; empty for a number, because names may be a patient's.
@@ -85,7 +88,8 @@ def request_from_nodes(
         target: the scan to segment, a scalar volume node; this and the other nodes may be given by ID.
         output: the folder for the result.
         inputs: the folder for the files made here; it is created where missing.
-        target_mask: voxels of the target to compare, a label map volume node or a segmentation node, or None for all.
+        target_mask: voxels of the target to compare, a label map volume node, a segmentation node or a region of
+            interest, or None for all.
         target_points: markups node of the points that the atlases' points belong to, or None.
         start: "auto", "as-placed", a transform file's path, or a linear transform node that would bring the atlas to
             the target as its parent.
@@ -222,7 +226,9 @@ class Export:
         """Write a mask on its scan's grid, or nothing where none is given."""
         if given is None or given == "":
             return None
-        node = self._node(given, ("vtkMRMLLabelMapVolumeNode", "vtkMRMLSegmentationNode"), f"{role} mask")
+        node = self._node(given, _MASKS, f"{role} mask")
+        if node.IsA("vtkMRMLMarkupsROINode"):
+            return self._region(node, file, scan, role)
         segmented = node.IsA("vtkMRMLSegmentationNode")
         voxels = labels_of_segmentation(node, scan.voxels, overlap_allowed=True)[0] if segmented else voxels_of(node)
         if not voxels.array.any():
@@ -230,7 +236,20 @@ class Export:
                 Code.MASK_EMPTY, f"The mask “{node.GetName()}” leaves no voxel.", "Mark the voxels to compare with 1."
             )
         binary = Voxels((voxels.array != 0).astype(np.uint8), voxels.ijk_to_ras, voxels.parent)
-        array = binary.resampled(scan.grid, nearest=True)
+        return self._mask_file(node, binary.resampled(scan.grid, nearest=True), file, scan, role)
+
+    def _region(self, node: Any, file: str, scan: _Scan, role: str) -> Path:
+        """Write the box of a region of interest as a mask."""
+        size = node.GetSize()
+        into = np.linalg.inv(matrix_of(node.GetObjectToWorldMatrix())) @ RAS_LPS @ scan.grid.matrix
+        k, j, i = np.ogrid[tuple(slice(n) for n in scan.grid.shape)]
+        inside = np.ones(scan.grid.shape, np.bool_)
+        for axis in range(3):
+            along = into[axis, 0] * i + into[axis, 1] * j + into[axis, 2] * k + into[axis, 3]
+            inside &= np.abs(along) <= size[axis] / 2
+        return self._mask_file(node, inside.astype(np.uint8), file, scan, role)
+
+    def _mask_file(self, node: Any, array: NDArray[np.uint8], file: str, scan: _Scan, role: str) -> Path:
         if not array.any():
             raise JobError(
                 Code.MASK_ELSEWHERE,

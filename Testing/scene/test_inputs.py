@@ -338,3 +338,32 @@ def test_labels_beside_the_atlas_and_wrong_kinds_are_refused(
         with pytest.raises(JobError) as problem:
             ask(**changed)
         assert problem.value.code is code
+
+
+def test_a_region_of_interest_is_a_mask(ask: Callable[..., Any], a_scene: Any) -> None:
+    """An oblique box under a transform, voxel by voxel."""
+    region = a_scene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "box")
+    centre = GRID.centre * (-1.0, -1.0, 1.0)
+    region.SetCenter(centre)
+    region.SetSize(20.0, 24.0, 30.0)
+    turned = np.eye(4)
+    turned[:3, :3] = OBLIQUE
+    turned[:3, 3] = centre - OBLIQUE @ centre + (3.0, 0.0, 0.0)
+    region.SetAndObserveTransformNodeID(a_linear(a_scene, turned).GetID())
+    request, _ = ask(atlas_mask=region)
+    mask = read_mask(request.atlases[0].mask).array
+    indices = np.stack(np.meshgrid(*(np.arange(n) for n in SHAPE), indexing="ij")[::-1], axis=-1)
+    ras = GRID.to_lps(indices) * (-1.0, -1.0, 1.0)
+    own = (ras - turned[:3, 3]) @ turned[:3, :3] - centre
+    expected = (np.abs(own) <= (10.0, 12.0, 15.0)).all(-1)
+    assert 0 < expected.sum() < expected.size
+    assert np.array_equal(mask, expected)
+
+
+def test_a_region_beside_the_scan_is_refused(ask: Callable[..., Any], a_scene: Any) -> None:
+    region = a_scene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "far box")
+    region.SetCenter(1000.0, 0.0, 0.0)
+    region.SetSize(5.0, 5.0, 5.0)
+    with pytest.raises(JobError, match="far box") as caught:
+        ask(target_mask=region)
+    assert caught.value.code is Code.MASK_ELSEWHERE
