@@ -38,6 +38,11 @@ class TorchSetup:
         """Whether a run would fail for want of PyTorch."""
         return self.state is not None and self.state.error is not None
 
+    @property
+    def lacks_safetensors(self) -> bool:
+        """Whether trained models cannot be read."""
+        return self.state is not None and self.state.error is None and not self.state.has_safetensors
+
     def look(self) -> None:
         """Find out in the background."""
         self.state = None

@@ -15,6 +15,7 @@ from ..service.client import TorchState
 from ..service.launch import default_python
 from ..service.wheelhouse import install_from, wheels
 from .background import Background
+from .packages import SAFETENSORS, install_packages
 from .remembered import recall, remember
 from .telling import tell
 
@@ -41,6 +42,7 @@ class SetupSection:
         self._on_change = on_change
         self._background = Background()
         ui.installFolderButton.connect("clicked(bool)", self._on_install_folder)
+        ui.installPackagesButton.connect("clicked(bool)", self._on_install_packages)
         ui.lookAgainButton.connect("clicked(bool)", lambda checked=False: on_change())
         ui.choosePythonButton.connect("clicked(bool)", self._on_choose_python)
         ui.usePythonButton.connect("clicked(bool)", self._on_use_python)
@@ -74,6 +76,15 @@ class SetupSection:
         self._say(_("PyTorch is installed.") if error is None else str(error))
         if error is not None:
             tell(error)
+        self._on_change()
+
+    def _on_install_packages(self, checked: bool = False) -> None:
+        if chosen_python() is None:
+            install_packages()
+        else:
+            slicer.util.errorDisplay(
+                _("Another Python computes: install {name} there, with its own pip.").format(name=SAFETENSORS)
+            )
         self._on_change()
 
     def _on_choose_python(self, checked: bool = False) -> None:

@@ -159,6 +159,8 @@ class Panel(VTKObservationMixin):
         if self.run_section.is_active:
             return _("A run is going on.")
         problem = problem_of(self._inputs()) or self.method_section.problem()
+        if not problem and self.method_section.model is not None and self.setup.lacks_safetensors:
+            return _("The package safetensors, which reads trained models, is missing. Install it under Set-up.")
         return problem or self._why_not_compute()
 
     def _why_not_compute(self) -> str:
@@ -178,6 +180,7 @@ class Panel(VTKObservationMixin):
             self.memory_line.update(self._inputs() if not reason and self.setup.state is not None else ())
         ui.torchLabel.text = self.setup.describe()
         ui.installTorchButton.visible = self.setup.is_missing
+        ui.installPackagesButton.visible = self.setup.lacks_safetensors
         parameters = self._parameters
         ui.startTransformSelector.enabled = parameters is not None and parameters.start.name == "TRANSFORM"
         runs = self._inputs() if parameters is not None else ()

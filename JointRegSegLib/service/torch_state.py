@@ -32,11 +32,13 @@ class TorchState:
         version: of PyTorch; empty where there is no working one.
         devices: where it can compute, the CPU first.
         error: why there is no working PyTorch, or None.
+        has_safetensors: whether it can read and write trained models; the optimization does without.
     """
 
     version: str = ""
     devices: tuple[TorchDevice, ...] = ()
     error: JobError | None = None
+    has_safetensors: bool = True
 
 
 def probe(
@@ -55,7 +57,8 @@ def probe(
         if error.code is Code.WORKER_DIED:  # it fell silent while it imported PyTorch
             error = _broken(error.message.rstrip("."))
         return TorchState(error=error)
-    return TorchState(found["version"], tuple(TorchDevice(**device) for device in found["devices"]))
+    devices = tuple(TorchDevice(**device) for device in found["devices"])
+    return TorchState(found["version"], devices, has_safetensors=found["has_safetensors"])
 
 
 def load_torch() -> Any:
@@ -93,7 +96,12 @@ def _describe(torch: Any) -> Event:
             devices.append(TorchDevice("cuda", torch.cuda.get_device_name(index), free / 1e9, total / 1e9))
     if torch.backends.mps.is_available():
         devices.append(TorchDevice("mps", "Apple GPU"))
-    return Event(Kind.LOG, data={"version": str(torch.__version__), "devices": [asdict(device) for device in devices]})
+    data = {
+        "version": str(torch.__version__),
+        "devices": [asdict(device) for device in devices],
+        "has_safetensors": importlib.util.find_spec("safetensors") is not None,
+    }
+    return Event(Kind.LOG, data=data)
 
 
 def _free_gb() -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 import threading
@@ -13,8 +14,10 @@ from typing import Any
 import pytest
 
 from JointRegSegLib.job import Code, JobError, Quality, Similarity
+from JointRegSegLib.library.places import user_folder
 from JointRegSegLib.service.client import TorchDevice, TorchState
 from JointRegSegLib.service.forecast import Ask, Forecast, forecast
+from Testing.panel.test_method import write_package
 from Testing.rig.need import need
 
 need("slicer", "slicer-core")
@@ -268,3 +271,63 @@ def test_a_child_forecasts_more_memory_for_more_voxels() -> None:
     few, many = (forecast(Ask(n, n, Quality.NORMAL, Similarity.AUTO)) for n in (100_000, 1_000_000))
     assert 0.3 < few.needed_gb < many.needed_gb < 2.0
     assert few.free_gb is not None
+
+
+LACKING = dataclasses.replace(FOUND, has_safetensors=False)
+
+
+@pytest.fixture
+def slicer_packaging(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """What `slicer.packaging` of Slicer 5.12 was asked for, of which there is a stand-in."""
+    asked: list[tuple[Any, ...]] = []
+    stand_in = ModuleType("slicer.packaging")
+    stand_in.pip_ensure = lambda *arguments, requester: asked.append((*arguments, requester))  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "slicer.packaging", stand_in)
+    return asked
+
+
+def test_a_model_without_safetensors_is_explained_and_a_button_offers_it(
+    opened: Callable[[TorchState], Any],
+    chosen_in: Callable[[Any], None],
+    slicer_packaging: list[tuple[Any, ...]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_package(user_folder() / "models" / "heads.safetensors")
+    panel = opened(LACKING)
+    chosen_in(panel)
+    panel.ui.setupCollapsibleButton.collapsed = False
+    assert panel.ui.runButton.enabled
+    panel.ui.methodComboBox.currentIndex = 1
+    assert "safetensors" in panel.ui.runButton.toolTip
+    monkeypatch.setattr(panel.setup, "_find", lambda: FOUND)
+    click(panel.ui.installPackagesButton)
+    assert slicer_packaging == [("safetensors>=0.4", "JointRegSeg")]
+    gui.wait_until(lambda: bool(panel.ui.runButton.enabled))
+    assert not panel.ui.installPackagesButton.visible
+
+
+@pytest.mark.parametrize("consent", [True, False])
+def test_an_older_slicer_installs_after_consent(
+    opened: Callable[[TorchState], Any], monkeypatch: pytest.MonkeyPatch, consent: bool
+) -> None:
+    installed: list[str] = []
+    monkeypatch.setitem(sys.modules, "slicer.packaging", None)
+    monkeypatch.setattr("slicer.util.confirmOkCancelDisplay", lambda text: consent)
+    monkeypatch.setattr("slicer.util.pip_install", installed.append)
+    panel = opened(LACKING)
+    panel.ui.setupCollapsibleButton.collapsed = False
+    click(panel.ui.installPackagesButton)
+    assert installed == (["safetensors>=0.4"] if consent else [])
+
+
+def test_who_declines_gets_no_error(
+    opened: Callable[[TorchState], Any], slicer_packaging: list[Any], monkeypatch: pytest.MonkeyPatch, errors: list[str]
+) -> None:
+    def decline(requirement: str, requester: str) -> None:
+        raise RuntimeError("The user declined.")
+
+    monkeypatch.setattr(sys.modules["slicer.packaging"], "pip_ensure", decline)
+    panel = opened(LACKING)
+    panel.ui.setupCollapsibleButton.collapsed = False
+    click(panel.ui.installPackagesButton)
+    assert errors == []

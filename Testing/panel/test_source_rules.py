@@ -70,9 +70,18 @@ def test_no_qt_signals_or_slots_are_defined(tree: ast.Module) -> None:
     assert used == []
 
 
-def test_nothing_is_installed_with_pip(tree: ast.Module) -> None:
-    calls = [node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr.startswith("pip_")]
-    assert calls == []
+def test_pip_installs_one_small_package_alone(request: pytest.FixtureRequest, tree: ast.Module) -> None:
+    """PyTorch is never installed with pip_install, which may take the wrong build for the graphics card."""
+    calls = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr.startswith("pip_")
+    ]
+    if "packages.py" not in request.node.name:
+        assert calls == []
+    for call in calls:
+        assert isinstance(call.args[0], ast.Name)
+        assert call.args[0].id == "requirement"
 
 
 def test_qt_is_given_no_keyword_arguments(tree: ast.Module) -> None:
