@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import platform
+import re
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def report(result: Result | None, error: JobError | None, notes: list[str], torc
     if result is not None:
         lines += [f"{key}: {value}" for key, value in sorted(_flat(result.manifest).items())]
         lines += ["\t".join(row) for row in result.quality.rows()]
-    return shorten_paths("\n".join([*lines, *notes])) + "\n"
+    return hide_names(shorten_paths("\n".join([*lines, *notes]))) + "\n"
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -97,6 +98,11 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             found[prefix + key] = value
     return found
+
+
+def hide_names(text: str) -> str:
+    """The text without what messages quote: names of nodes and segments, which may be a patient's."""
+    return re.sub("“[^”]*”", "“...”", text)
 
 
 def shorten_paths(text: str) -> str:

@@ -72,6 +72,14 @@ def test_the_report_shortens_paths() -> None:
     assert "file-missing" in text
 
 
+def test_the_report_names_no_node() -> None:
+    error = JobError(Code.MASK_EMPTY, "The mask “Doe^Jane mask” leaves no voxel.", "Mark some.")
+    text = summary.report(None, error, ["The target “Doe^Jane” is used where its transform places it."], "")
+    assert "Doe" not in text
+    assert "The target “...” is used where its transform places it." in text
+    assert "mask-empty" in text
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [

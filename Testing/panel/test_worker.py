@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from JointRegSegLib.job import Code, Request
@@ -124,6 +125,45 @@ def test_a_small_phantom_is_segmented_from_click_to_nodes(widget: Any, tmp_path:
     truth = slicer.util.loadLabelVolume(str(files.target_labels))
     found, wanted = slicer.util.arrayFromVolume(labels), slicer.util.arrayFromVolume(truth)
     assert (found == wanted)[wanted > 0].mean() > 0.75
+
+
+def test_a_corrected_structure_stays_and_landmarks_are_measured(widget: Any, tmp_path: Path) -> None:
+    """The real engine, from the first click to the refined result."""
+    from JointRegSegLib.phantom import write_pair
+    from JointRegSegLib.volumes import read_label_map
+
+    files = write_pair(tmp_path, size=40)
+    ui = widget.panel.ui
+    for folded in (ui.landmarksCollapsibleButton, ui.refineCollapsibleButton):
+        folded.collapsed = False
+    ui.atlasVolumeSelector.setCurrentNode(slicer.util.loadVolume(str(files.atlas)))
+    ui.atlasLabelsSelector.setCurrentNode(slicer.util.loadLabelVolume(str(files.atlas_labels)))
+    ui.targetVolumeSelector.setCurrentNode(slicer.util.loadVolume(str(files.target)))
+    for selector in (ui.atlasPointsSelector, ui.targetPointsSelector):
+        points = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode")
+        for x in (-20.0, 0.0, 20.0):
+            points.AddControlPoint([x, 5.0, -5.0])
+        selector.setCurrentNode(points)
+    ui.landmarkUseComboBox.currentIndex = 1
+    ui.qualityComboBox.currentIndex = 0
+    click(ui.runButton)
+    wait_until(lambda: not widget.panel.run_section.is_active, 120)
+    first = widget.panel.session
+    assert first.error is None
+    assert first.result.quality.measure("landmark_error_mm") > 0
+    truth = read_label_map(files.target_labels)
+    value = 1
+    node = slicer.mrmlScene.GetNodeByID(first.nodes.segmentation)
+    reference = slicer.mrmlScene.GetNodeByID(first.nodes.labels)
+    assert not np.array_equal(slicer.util.arrayFromVolume(reference) == value, truth.array == value)
+    corrected = (truth.array == value).astype(np.uint8)
+    slicer.util.updateSegmentBinaryLabelmapFromArray(corrected, node, f"Segment_{value}", reference)
+    click(ui.refineButton)
+    wait_until(lambda: not widget.panel.run_section.is_active, 120)
+    assert widget.panel.session is not first
+    assert widget.panel.session.error is None
+    labels = slicer.mrmlScene.GetNodeByID(widget.panel.session.nodes.labels)
+    assert np.array_equal(slicer.util.arrayFromVolume(labels) == value, truth.array == value)
 
 
 def test_the_modules_self_test_passes(module: Any) -> None:
