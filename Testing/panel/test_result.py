@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -33,16 +34,20 @@ LABELS = (
 
 
 @pytest.fixture
-def views(scene: Any) -> list[Any]:
-    """Two slice views as the application has them, of the two rows."""
-    slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLayoutNode").SetViewArrangement(3)
+def views(scene: Any) -> Iterator[list[Any]]:
+    """Two slice views as the application has them, of the two rows; they outlive a scene, and so are removed here."""
+    layout = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLayoutNode")
+    layout.SetViewArrangement(3)
     made = []
     for name in ("Red", "RegRed"):
         composite = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
         composite.SetLayoutName(name)
         made.append(composite)
-    slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceNode").SetLayoutName("Red")
-    return made
+    red = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceNode")
+    red.SetLayoutName("Red")
+    yield made
+    for node in (layout, red, *made):
+        slicer.mrmlScene.RemoveNode(node)
 
 
 @pytest.fixture

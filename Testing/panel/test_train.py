@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -151,9 +151,16 @@ def test_closing_the_module_stops_the_training(ready: Any, trainings: list[FakeT
     assert trainings[0].cancelled
 
 
-def test_curves_grow_in_a_chart(ready: Any, trainings: list[FakeTraining], tmp_path: Path) -> None:
-    layout = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLayoutNode")
-    layout.SetViewArrangement(layout.SlicerLayoutConventionalView)
+@pytest.fixture
+def layout(scene: Any) -> Iterator[Any]:
+    """The layout node, which outlives a scene, and so is removed here."""
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLayoutNode")
+    node.SetViewArrangement(node.SlicerLayoutConventionalView)
+    yield node
+    slicer.mrmlScene.RemoveNode(node)
+
+
+def test_curves_grow_in_a_chart(ready: Any, layout: Any, trainings: list[FakeTraining], tmp_path: Path) -> None:
     lines = [{"step": 1, "phase": "joint", "total": 2.0, "parts": {"seg": 1.5, "reg": 0.5}, "lr": 0.1}]
     file = tmp_path / "trained" / "curves.jsonl"
     file.write_text(json.dumps(lines[0]) + "\n")
