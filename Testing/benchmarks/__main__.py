@@ -11,7 +11,19 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from . import batches, batches_run, fusions, fusions_run, networks, networks_run, runner, studies, studies_run
+from . import (
+    batches,
+    batches_run,
+    fusions,
+    fusions_run,
+    guides,
+    guides_run,
+    networks,
+    networks_run,
+    runner,
+    studies,
+    studies_run,
+)
 from .parts import PARTS, SHORT, AnyRow
 from .provenance import ROOT
 from .rows import Store, newest_of_any_budget, record
@@ -22,9 +34,10 @@ KEPT = ROOT / "docs" / "benchmarks"
 PAGE = ROOT / "docs" / "benchmarks.md"
 METHOD_PAGES = ROOT / "docs" / "methods"
 SHORT_MINUTES = 19.0
-# Parts that are no registrations are left out of the page: they have tables of their own.
+# Parts that are no registrations of a pair are left out of the page: they have tables of their own.
 KINDS = (
     (PARTS, runner),
+    (guides.GUIDES, guides_run),
     (studies.STUDIES, studies_run),
     (networks.NETWORKS, networks_run),
     (fusions.FUSIONS, fusions_run),
@@ -92,7 +105,8 @@ def _tables() -> None:
     record(results, KEPT)
     for parts in (studies.STUDIES, networks.NETWORKS, batches.BATCHES):
         record(results, KEPT, parts.values(), newest_of_any_budget)
-    record(results, KEPT, fusions.FUSIONS.values())
+    for others in (fusions.FUSIONS, guides.GUIDES):
+        record(results, KEPT, others.values())
     tables.write_tables(KEPT, PAGE)
     modules = (networks_tables, comparison_tables, fusions_tables, batches_tables)
     made = [module.write_table(KEPT, METHOD_PAGES) for module in modules]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from statistics import mean
+from typing import Any
 
-from .parts import Part, Row
+from .parts import Part
 from .rows import Line
 
 
@@ -53,10 +55,15 @@ BARS = (
     Bar("robust/*/40-mm-offset/normal", "dice", -0.02, "robust/oasis/1000-1010/normal", at_least=True),
     Bar("robust/*/60-degree-rotation/normal", "dice", -0.02, "robust/oasis/1000-1010/normal", at_least=True),
     Bar("gpu/*", "command_seconds", 5.0),
+    Bar("guided/*/refine", "cpu_share", 1 / 3, worst=True),
+    Bar("guided/*/refine", "edits_lost", 0.0, worst=True),
+    Bar("guided/*/refine", "neighbours_gain", 0.0, at_least=True),
+    Bar("guided/*", "folding_percent", 0.0, worst=True),
+    Bar("guided/*/landmarks", "held_out_mm", 2.0, worst=True),
 )
 
 
-def bar_rows(part: Part, shown: dict[Row, Line]) -> list[tuple[str, str, str, str]]:
+def bar_rows(part: Part, shown: Mapping[Any, Line]) -> list[tuple[str, str, str, str]]:
     """(bar, wanted, found, verdict) of every bar of this part for which all rows are there."""
     rows = []
     for bar in (bar for bar in BARS if bar.rows.startswith(f"{part.name}/")):
@@ -76,7 +83,7 @@ def bar_rows(part: Part, shown: dict[Row, Line]) -> list[tuple[str, str, str, st
     return rows
 
 
-def _values(part: Part, shown: dict[Row, Line], pattern: str, key: str) -> list[float] | None:
+def _values(part: Part, shown: Mapping[Any, Line], pattern: str, key: str) -> list[float] | None:
     """The figure of all rows that match, or None where one is missing."""
     rows = [row for row in part.rows if fnmatch(row.name, pattern)]
     return [shown[row][key] for row in rows] if all(row in shown for row in rows) else None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from .batches import BATCHES
+from .markdown import table
 from .rows import Line, Store, newest_of_any_budget
-from .tables import table
 
 _TEXT = """\
 # Batches: throughput

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from statistics import mean
 
+from .markdown import table
 from .rows import Line, Store, newest_of_any_budget
 from .studies import BRAIN, STUDIES, Study
 from .studies_run import METHOD, REFINED
 from .studies_tables import TITLES, difference, machines_of
-from .tables import table
 
 PAGE = "comparison.md"
 
@@ -31,11 +31,11 @@ _LARGE = """\
 ## Brain, not converged
 
 `make bench PART=brain-methods DATA=folder`: 15 T1 brains with 134 scored labels, 5 of them atlases, 8 unlabelled, 2 to
-validate; the first atlas is carried to the 8, which train without labels. Scans train behind an affine onto the first
-one, as the papers' do. Networks see 4 mm voxels; what refines them sees the whole scan, at quality Fast. **None of
-these trainings has converged**: they ended after the minutes and steps in the table, on a CPU. Registration is the Dice
-of the carried labels, final that of the labels of a run: fused where the method segments, else carried. Differences
-are those to the optimisation alone on the same pairs, with their 95 % interval (Student's t).
+validate; the first atlas is carried to the 8, which train without labels. All scans are at 2 mm, and train behind an
+affine onto the first one, as the papers' do. Networks see 4 mm voxels; what refines them sees 2 mm. **None of these
+trainings has converged**: they ended after the minutes and steps in the table, on a CPU. Registration is the Dice of
+the carried labels, final that of the labels of a run: fused where the method segments, else carried. Differences are
+those to the optimisation alone on the same pairs, with their 95 % interval (Student's t).
 """
 _COLUMNS = ("method", "preset", "labels", "minutes", "steps", "subjects")
 _FEW = (*_COLUMNS, "segmentation", "registration", "folding %", "s", "commit")

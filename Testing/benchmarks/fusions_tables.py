@@ -6,8 +6,8 @@ from pathlib import Path
 from statistics import mean
 
 from .fusions import FUSIONS, PEER, Fusing
+from .markdown import table
 from .rows import Line, Store, newest
-from .tables import table
 
 _TEXT = """\
 # Several atlases

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .markdown import table
 from .networks import NETWORKS
 from .rows import Store, newest_of_any_budget
-from .tables import table
 
 _TEXT = """\
 # Networks: time and memory

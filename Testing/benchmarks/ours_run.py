@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 TIMED = ("prepare", "align", "register")
+GUIDES = ("target_mask", "landmarks", "continue_from", "corrections")
 
 
 def main() -> None:
@@ -21,10 +22,14 @@ def main() -> None:
     from JointRegSegLib.pipeline import run
 
     imports = {"seconds": time.perf_counter() - wall, "cpu_seconds": sum(os.times()[:2]) - cpu}
+    guides = {name: Path(job[name]) for name in GUIDES if name in job}
+    at_atlas = Path(job["atlas_landmarks"]) if "atlas_landmarks" in job else None
     request = Request(
-        atlases=(Atlas(Path(job["atlas"]), Path(job["atlas_labels"])),),
+        atlases=(Atlas(Path(job["atlas"]), Path(job["atlas_labels"]), landmarks=at_atlas),),
         target=Path(job["target"]),
         output=Path(job["output"]),
+        **guides,
+        corrected=tuple(job.get("corrected", ())),
         quality=Quality(job["method"]),
         similarity=Similarity(job["similarity"]),
         device=Device(job["device"]),

@@ -37,6 +37,7 @@ class Study:
         merged: give the label maps the preset's structures first: an evaluation compares label by label.
         seen: the tested subjects train too, without labels.
         normalised: scans train behind an affine onto the first one.
+        voxel: mm of the isotropic voxels that scans are brought to before anything else; their own where 0.
         scored: labels that the data set does not score become background.
         spacing: of the training grid in mm along each axis; the preset's where 0.
         quality: of what refines.
@@ -54,6 +55,7 @@ class Study:
     merged: bool = False
     seen: bool = False
     normalised: bool = False
+    voxel: float = 0.0
     scored: bool = False
     spacing: float = 0.0
     quality: str = "normal"
@@ -85,7 +87,7 @@ class Study:
 
         What came later is left out where it is as it always was: lines that were measured before stay valid.
         """
-        later = {"seen": False, "normalised": False, "scored": False, "spacing": 0.0, "quality": "normal"}
+        later = {"seen": False, "normalised": False, "voxel": 0.0, "scored": False, "spacing": 0.0, "quality": "normal"}
         own = {k: v for k, v in asdict(self).items() if k not in ("part", "budget")}
         return {k: v for k, v in own.items() if k not in later or v != later[k]}
 
@@ -127,9 +129,9 @@ def _brain() -> tuple[Study, ...]:
             labelled,
             seen=True,
             normalised=True,
+            voxel=2.0,
             scored=True,
             spacing=4.0,
-            quality="fast",
             budget=budget,
         )
 
@@ -146,6 +148,6 @@ _ABOUT = "hippocampus: every method on few labels beside the same networks train
 _BRAIN = "brains at 4 mm on a CPU, not converged: every method alone and refined beside the optimisation alone"
 STUDIES = {
     "few-shot": Part("few-shot", _ABOUT, 720, _few_shot()),
-    BRAIN: Part(BRAIN, _BRAIN, 400, _brain()),
+    BRAIN: Part(BRAIN, _BRAIN, 240, _brain()),
     "lpba40": Part("lpba40", "the protocol of JRSS on LPBA40; needs a CUDA device", 660, _lpba40()),
 }

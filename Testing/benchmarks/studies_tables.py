@@ -8,10 +8,10 @@ from statistics import mean, stdev
 
 from scipy.stats import t
 
+from .markdown import table
 from .rows import Line, Store, newest_of_any_budget
 from .studies import STUDIES, Study
 from .studies_run import FIGURES, METHOD, REFINED
-from .tables import table
 
 _SOURCES = ("segmentation", "registration")
 TITLES = {"none": "method alone", "images": "refined by images", "joint": "refined by images and segmentation"}

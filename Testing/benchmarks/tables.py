@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import mean
 
+from . import guides_tables
 from .bars import bar_rows
+from .markdown import table
 from .parts import PARTS, PEERS, Part, Row
 from .rows import Line, Store, newest
 
@@ -49,7 +51,8 @@ def write_tables(kept: Path, page: Path) -> None:
 def page_text(kept: Path) -> str:
     """The page as text; parts and rows without figures are named."""
     store = Store(kept)
-    return "\n".join([_HEAD, *(_part_text(part, store.lines(part.name)) for part in PARTS.values())])
+    parts = (_part_text(part, store.lines(part.name)) for part in PARTS.values())
+    return "\n".join([_HEAD, *parts, guides_tables.section(store)])
 
 
 def _part_text(part: Part, lines: list[Line]) -> str:
@@ -119,8 +122,3 @@ def _names(part: Part, rows: list[Row]) -> str:
         else:
             names += [f"`{row.name}`" for row in named]
     return ", ".join(names)
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
