@@ -23,7 +23,7 @@ class Bar:
         beside: pattern of the names of the rows to compare with, or empty.
         scaled: whether `limit` is a factor.
         at_least: whether the figure has to be at least (else at most) the goal.
-        worst: judge the largest value instead of the mean.
+        worst: judge the value that is furthest on the wrong side instead of the mean.
     """
 
     rows: str
@@ -35,6 +35,7 @@ class Bar:
     worst: bool = False
 
 
+_WORST = {True: " (smallest)", False: " (largest)"}
 _GREEDY = "brain/*/greedy-[12]"
 BARS = (
     Bar("brain/*/normal", "dice", 0.02, _GREEDY, at_least=True),
@@ -57,7 +58,7 @@ BARS = (
     Bar("gpu/*", "command_seconds", 5.0),
     Bar("guided/*/refine", "cpu_share", 1 / 3, worst=True),
     Bar("guided/*/refine", "edits_lost", 0.0, worst=True),
-    Bar("guided/*/refine", "neighbours_gain", 0.0, at_least=True),
+    Bar("guided/*/refine", "neighbours_gain", 0.0, at_least=True, worst=True),
     Bar("guided/*", "folding_percent", 0.0, worst=True),
     Bar("guided/*/landmarks", "held_out_mm", 2.0, worst=True),
 )
@@ -70,7 +71,8 @@ def bar_rows(part: Part, shown: Mapping[Any, Line]) -> list[tuple[str, str, str,
         own, beside = _values(part, shown, bar.rows, bar.key), _values(part, shown, bar.beside, bar.key)
         if own is None or beside is None:
             continue
-        found = max(own) if bar.worst else mean(own)
+        worst = min if bar.at_least else max
+        found = worst(own) if bar.worst else mean(own)
         goal, origin = bar.limit, ""
         if bar.beside:
             goal = mean(beside) * bar.limit if bar.scaled else mean(beside) + bar.limit
@@ -78,7 +80,7 @@ def bar_rows(part: Part, shown: Mapping[Any, Line]) -> list[tuple[str, str, str,
             origin += f" {mean(beside):.4g} of `{bar.beside}`)"
         gap = goal - found if bar.at_least else found - goal
         verdict = "met" if gap <= 0 else f"missed by {gap:.4g}"
-        name = f"`{bar.rows}`: {bar.key.replace('_', ' ')}" + (" (largest)" if bar.worst else "")
+        name = f"`{bar.rows}`: {bar.key.replace('_', ' ')}" + (_WORST[bar.at_least] if bar.worst else "")
         rows.append((name, f"{'at least' if bar.at_least else 'at most'} {goal:.4g}{origin}", f"{found:.4g}", verdict))
     return rows
 

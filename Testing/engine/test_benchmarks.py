@@ -16,6 +16,7 @@ import SimpleITK as sitk
 from Testing.benchmarks import changes, runner
 from Testing.benchmarks.__main__ import KEPT, PAGE, main
 from Testing.benchmarks.bars import BARS
+from Testing.benchmarks.guides import GUIDES
 from Testing.benchmarks.parts import PARTS, PEERS, Row
 from Testing.benchmarks.processes import StepError, run_step
 from Testing.benchmarks.provenance import ROOMS, ROOT, engine_code
@@ -52,7 +53,7 @@ def test_rows_have_names_and_keys_of_their_own() -> None:
 
 
 def test_every_bar_judges_rows_that_exist() -> None:
-    names = [row.name for part in PARTS.values() for row in part.rows]
+    names = [row.name for parts in (PARTS, GUIDES) for part in parts.values() for row in part.rows]
     for bar in BARS:
         for pattern in filter(None, (bar.rows, bar.beside)):
             assert any(fnmatch(name, pattern) for name in names), pattern
