@@ -155,12 +155,7 @@ class Request:
                 f"The method {self.method} needs a trained model, and the request names none.",
                 "Name a model package, or take the method optimisation.",
             )
-        if (self.landmarks is None) != all(atlas.landmarks is None for atlas in self.atlases):
-            raise JobError(
-                Code.REQUEST_INVALID,
-                "The request names landmarks of the target alone, or of the atlas alone.",
-                "Name the same points in both.",
-            )
+        self._require_whole_landmarks()
         if self.continue_from is not None and self.method != OPTIMISATION:
             raise JobError(
                 Code.REQUEST_INVALID,
@@ -178,6 +173,29 @@ class Request:
                 Code.REQUEST_INVALID,
                 f"The request names the corrections {self.corrections}, and not the result that they correct.",
                 "Name the folder of that result too.",
+            )
+
+    def _require_whole_landmarks(self) -> None:
+        """`JobError` REQUEST_INVALID where landmarks lack a side, or a field that they could pull at."""
+        lacking = [number for number, atlas in enumerate(self.atlases, 1) if atlas.landmarks is None]
+        if self.landmarks is not None and 0 < len(lacking) < len(self.atlases):
+            raise JobError(
+                Code.REQUEST_INVALID,
+                f"The request names landmarks, but none of atlas {', '.join(map(str, lacking))}.",
+                "Name the same points in every atlas, or leave those atlases out.",
+            )
+        if (self.landmarks is None) != (len(lacking) == len(self.atlases)):
+            raise JobError(
+                Code.REQUEST_INVALID,
+                "The request names landmarks of the target alone, or of the atlas alone.",
+                "Name the same points in both.",
+            )
+        pull = self.landmarks is not None and self.landmark_use is LandmarkUse.CONSTRAIN
+        if pull and self.method != OPTIMISATION and self.refinement is Refinement.NONE:
+            raise JobError(
+                Code.REQUEST_INVALID,
+                f"The request leaves the field of the method {self.method} as it is, and names landmarks that pull.",
+                "Let the images refine the field, or use the landmarks to check it.",
             )
 
     def _require_atlases(self) -> None:

@@ -15,6 +15,7 @@ from ..registration import Pair
 from ..volumes import Grid, LabelMap, canonical, present_values, read_label_map, resample_labels_to
 from .earlier import Earlier
 from .prepare import Inputs
+from .progress import Progress
 from .propagate import Propagated
 from .soft_labels import soft_labels
 
@@ -57,7 +58,7 @@ class Corrections:
             labels = _brought(labels, grid, path)
         corrected = np.isin(labels.array, values)
         differs = (labels.array != earlier.array) & (corrected | np.isin(earlier.array, values))
-        return cls(labels, values, differs)
+        return cls(labels, tuple(dict.fromkeys(values)), differs)
 
     def guiding(self, pair: Pair, atlas: LabelMap, affine: Matrix) -> Pair:
         """The pair with the corrected structures as soft labels on both sides."""
@@ -94,14 +95,19 @@ class Corrections:
         return replace(propagated, labels=replace(propagated.labels, array=labels))
 
 
-def read_earlier(request: Request, inputs: Inputs) -> tuple[Earlier | None, Corrections | None]:
+def read_earlier(request: Request, inputs: Inputs, progress: Progress) -> tuple[Earlier | None, Corrections | None]:
     """The result that a request goes on from, and what was corrected in it; raises `JobError` as reading them does."""
     if request.continue_from is None:
         return None, None
     earlier = Earlier.read(request.continue_from, inputs)
     if request.corrections is None:
         return earlier, None
-    return earlier, Corrections.read(request.corrections, request.corrected, inputs, earlier.labels)
+    corrections = Corrections.read(request.corrections, request.corrected, inputs, earlier.labels)
+    if not corrections.changed.any():
+        progress.caution(
+            "corrections-none", "The corrected structures are as the earlier result has them: they change nothing."
+        )
+    return earlier, corrections
 
 
 def _brought(labels: LabelMap, grid: Grid, path: Path) -> LabelMap:

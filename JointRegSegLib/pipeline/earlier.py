@@ -38,9 +38,11 @@ class Earlier:
     def read(cls, folder: Path, inputs: Inputs) -> Earlier:
         """The result in a folder.
 
-        Raises `JobError`: RESULT_INVALID where it is not whole; REQUEST_INVALID where it is another pair's.
+        Raises `JobError`: RESULT_INVALID where it is not whole; REQUEST_INVALID where it is another pair's, or of
+        several atlases.
         """
         found = Result.open(folder)
+        similarity = _similarity(found)
         field, inverse = (read_field(found.path(name)) for name in (result.FIELD, result.FIELD_INVERSE))
         for (_, grid), own, what in ((field, inputs.target_grid, "target"), (inverse, inputs.atlas_grid, "atlas")):
             if not grid.same_as(own):
@@ -51,7 +53,14 @@ class Earlier:
                 )
         affine = read_affine(found.path(result.AFFINE))
         labels = canonical(read_label_map(found.path(result.LABELS)))
-        return cls(affine, Similarity(found.manifest["similarity"]), labels, field, inverse)
+        if not labels.grid.same_as(inputs.target.grid):
+            raise _invalid(folder, "its labels are not on the target's voxels")
+        return cls(affine, similarity, labels, field, inverse)
+
+    @property
+    def held_bytes(self) -> float:
+        """What it takes of the memory."""
+        return float(self._field[0].nbytes + self._inverse[0].nbytes + self.labels.array.nbytes)
 
     @property
     def alignment(self) -> Alignment:
@@ -65,6 +74,25 @@ class Earlier:
     def residual_inverse_on(self, grid: Grid) -> Tensor:
         """Its inverse, likewise."""
         return _residual(*self._inverse, grid, self.affine, np.eye(4))
+
+
+def _similarity(found: Result) -> Similarity:
+    """What a result compared; `JobError` REQUEST_INVALID where its field is one of several atlases'."""
+    try:
+        similarity, atlases = Similarity(found.manifest["similarity"]), list(found.manifest["atlases"])
+    except (ValueError, KeyError, TypeError) as problem:
+        raise _invalid(found.folder, f"its manifest cannot be understood ({problem})") from problem
+    if len(atlases) > 1:
+        raise JobError(
+            Code.REQUEST_INVALID,
+            f"The result in {found.folder} is fused from {len(atlases)} atlases, and only one can be gone on with.",
+            "Register one of them alone, and go on from that result.",
+        )
+    return similarity
+
+
+def _invalid(folder: Path, what: str) -> JobError:
+    return JobError(Code.RESULT_INVALID, f"The result in {folder} cannot be gone on from: {what}.", "Run again.")
 
 
 def _residual(vectors: NDArray[np.float32], own: Grid, grid: Grid, before: Matrix, after: Matrix) -> Tensor:

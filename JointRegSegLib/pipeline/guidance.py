@@ -32,7 +32,7 @@ class Guidance:
     @property
     def held_bytes(self) -> float:
         """What it takes of the memory."""
-        return 0.0 if self.proposal is None else self.proposal.held_bytes
+        return sum(one.held_bytes for one in (self.proposal, self.earlier) if one is not None)
 
     @property
     def soft_labels(self) -> int:

@@ -59,7 +59,7 @@ def _run_one(request: Request, report: Callable[[Event], None], cancelled: Calla
         with progress.step("prepare", "reading the scans"):
             inputs, target_scan, atlas_scan = prepare(request, progress)
             model = _model(request, inputs, device, progress)
-            earlier, corrections = read_earlier(request, inputs)
+            earlier, corrections = read_earlier(request, inputs, progress)
         with progress.step("align", "searching the affine"):
             alignment = earlier.alignment if earlier else align_step(request, target_scan, atlas_scan, progress)
         with progress.step("register", f"deforming on the {describe(device)}"):

@@ -69,7 +69,7 @@ def pinned(field: Tensor, landmarks: Landmarks, wide: bool) -> Tensor:
 def _at(field: Tensor, places: NDArray[np.float64]) -> NDArray[np.float64]:
     """The field's vectors (n, 3) at places (n, 3)."""
     positions = torch.from_numpy(places.T.copy()).to(field)[None, :, :, None, None]
-    found: NDArray[np.float64] = sample(field, positions)[0, :, :, 0, 0].T.double().cpu().numpy()
+    found: NDArray[np.float64] = sample(field, positions)[0, :, :, 0, 0].T.cpu().double().numpy()
     return found
 
 

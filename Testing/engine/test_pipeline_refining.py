@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,13 @@ import numpy as np
 import pytest
 
 from JointRegSegLib.job import Code, JobError, Request
-from JointRegSegLib.job.result import FIELD, LABELS
+from JointRegSegLib.job.result import FIELD, LABELS, MANIFEST
 from JointRegSegLib.metrics import dice
 from JointRegSegLib.phantom import PhantomFiles, write_pair
+from JointRegSegLib.pipeline.corrections import read_earlier
+from JointRegSegLib.pipeline.guidance import Guidance
+from JointRegSegLib.pipeline.prepare import prepare
+from JointRegSegLib.pipeline.progress import Progress
 from JointRegSegLib.volumes import LabelMap, read_field, read_label_map, write_label_map
 from Testing.engine.pipeline_cases import Told, refused, request_for, run_quietly
 
@@ -97,6 +103,60 @@ def test_another_pairs_result_is_refused(told: Told, files: PhantomFiles, tmp_pa
     _corrected(_labels(told), read_label_map(files.target_labels), tmp_path / "edited.nii.gz")
     request = _request(told, files, tmp_path, target=other.target)
     refused(request, Code.REQUEST_INVALID, "another pair")
+
+
+def _changed(told: Told, folder: Path, **facts: Any) -> Path:
+    """A copy of the result with other words in its manifest; None takes one out."""
+    copy = Path(shutil.copytree(told.result.folder, folder))
+    manifest = {key: value for key, value in {**told.result.manifest, **facts}.items() if value is not None}
+    (copy / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    return copy
+
+
+def test_the_result_of_several_atlases_is_refused(told: Told, files: PhantomFiles, tmp_path: Path) -> None:
+    """Its field is one atlas's: on grids that atlases share, nothing else would tell."""
+    earlier = _changed(told, tmp_path / "fused", atlases=["A1", "A2"])
+    request = request_for(files, tmp_path / "out", continue_from=earlier)
+    refused(request, Code.REQUEST_INVALID, "fused from 2 atlases", earlier)
+
+
+@pytest.mark.parametrize("facts", [{"similarity": None}, {"similarity": "taste"}, {"atlases": None}])
+def test_a_manifest_that_says_too_little_is_told(
+    facts: dict[str, Any], told: Told, files: PhantomFiles, tmp_path: Path
+) -> None:
+    earlier = _changed(told, tmp_path / "odd", **facts)
+    refused(request_for(files, tmp_path / "out", continue_from=earlier), Code.RESULT_INVALID, earlier)
+
+
+def test_labels_that_someone_cropped_in_the_result_are_told(told: Told, files: PhantomFiles, tmp_path: Path) -> None:
+    earlier = _changed(told, tmp_path / "cropped")
+    labels = _labels(told)
+    (w, h, d), (i, j, k) = labels.grid.size, (0, 0, 2)
+    part = replace(labels, array=labels.array[k:], grid=labels.grid.box((i, j, k), (w, h, d - k)))
+    write_label_map(earlier / LABELS, part)
+    _corrected(labels, read_label_map(files.target_labels), tmp_path / "edited.nii.gz")
+    refused(_request(told, files, tmp_path, continue_from=earlier), Code.RESULT_INVALID, "labels", earlier)
+
+
+def test_corrections_that_change_nothing_are_told(told: Told, files: PhantomFiles, tmp_path: Path) -> None:
+    """As where the result's own labels were edited in place: nothing is left to compare them with."""
+    write_label_map(tmp_path / "edited.nii.gz", _labels(told))
+    again = run_quietly(_request(told, files, tmp_path, corrected=(13, 13)))
+    assert "change nothing" in again.cautions["corrections-none"]
+    assert np.array_equal(np.isin(_labels(again).array, (13,)), np.isin(_labels(told).array, (13,)))
+
+
+def test_a_value_that_is_named_twice_pulls_once(told: Told, files: PhantomFiles, tmp_path: Path) -> None:
+    _corrected(_labels(told), read_label_map(files.target_labels), tmp_path / "edited.nii.gz")
+    request = _request(told, files, tmp_path, corrected=(13, 9, 13))
+    quiet = Progress(lambda event: None, lambda: False)
+    with quiet.step("prepare", ""):
+        earlier, corrections = read_earlier(request, prepare(request, quiet)[0], quiet)
+    assert corrections is not None
+    assert corrections.values == (13, 9)
+    assert earlier is not None
+    voxels = read_label_map(files.target_labels).array.size + read_label_map(files.atlas_labels).array.size
+    assert Guidance(earlier=earlier).held_bytes >= 12 * voxels
 
 
 def test_a_label_that_the_atlas_does_not_have_is_refused(told: Told, files: PhantomFiles, tmp_path: Path) -> None:
