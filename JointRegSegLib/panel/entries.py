@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ class Entry:
     """One scan of a list.
 
     Attributes:
-        key: tells it from the others for as long as the list lives.
+        key: tells it from all others, also from those that were in the list before.
         given_name: of a file's scan; empty for one of the scene, which is called as its node is.
         parts: what it consists of, by role: a node, a file's path, or None for a node that is gone.
     """
@@ -64,7 +65,7 @@ class EntryList:
         """Append scans, each as parts and a name."""
         found = self._read()
         for parts, name in scans:
-            key = str(1 + max((int(fields["key"]) for fields in found), default=0))
+            key = uuid.uuid4().hex  # never used again, so that no later scan is taken for this one
             given = {role: part for role, part in parts.items() if part is not None}
             files = {role: str(part) for role, part in given.items() if isinstance(part, Path)}
             nodes = [role for role in given if role not in files]

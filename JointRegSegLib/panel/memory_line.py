@@ -25,7 +25,7 @@ class MemoryLine:
     def __init__(self, label: Any) -> None:
         self._label = label
         self._background = Background()
-        self._asked: Ask | None = None
+        self._asked: tuple[Ask, bool] | None = None
 
     def close(self) -> None:
         """Hear nothing any more."""
@@ -33,25 +33,30 @@ class MemoryLine:
 
     def update(self, runs: Sequence[Inputs]) -> None:
         """Show the memory of these runs; nothing where there are none that could begin."""
-        asked = _ask_for(runs) if runs else None
+        asked = (_ask_for(runs), any(len(inputs.atlases) > 1 for inputs in runs)) if runs else None
         if asked == self._asked:
             return
         self._asked = asked
         self._label.text = ""
         self._label.visible = False
         if asked is not None:
-            python = chosen_python()
-            self._background.start(lambda: forecast(asked, python), self._show)
+            what, python = asked[0], chosen_python()
+            self._background.start(lambda: forecast(what, python), self._show)
 
     def _show(self, found: Forecast | None, error: JobError | None) -> None:
-        if found is not None:
-            self._label.text = describe(found)
+        if found is not None and self._asked is not None:
+            self._label.text = describe(found, several=self._asked[1])
             self._label.visible = True
 
 
-def describe(found: Forecast) -> str:
-    """A forecast in words."""
-    needed = _("The run takes at most {needed:.1f} GB of memory").format(needed=found.needed_gb)
+def describe(found: Forecast, several: bool) -> str:
+    """A forecast in words; of several atlases each takes as much, and so many run side by side as fit."""
+    words = (
+        _("Each atlas takes at most {needed:.1f} GB of memory")
+        if several
+        else _("The run takes at most {needed:.1f} GB of memory")
+    )
+    needed = words.format(needed=found.needed_gb)
     if found.free_gb is None:
         return f"{needed}."
     if found.free_gb < found.needed_gb:

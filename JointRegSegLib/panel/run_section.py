@@ -39,6 +39,7 @@ class RunSection:
         self._on_change = on_change
         self._on_end = on_end
         self.queue: RunQueue | None = None
+        self._is_forgotten = False
         ui.runButton.connect("clicked(bool)", lambda checked=False: on_run())
         ui.cancelButton.connect("clicked(bool)", lambda checked=False: self.cancel())
 
@@ -55,6 +56,7 @@ class RunSection:
     def start(self, runs: Sequence[Inputs]) -> None:
         """Begin with these targets; the files of earlier runs go, their nodes stay."""
         self.close()
+        self._is_forgotten = False
         self.queue = RunQueue(runs, self._new_run, self._on_change, self._ended)
         self.queue.start()
 
@@ -69,20 +71,26 @@ class RunSection:
             self.queue.cancel()
             self._on_change()
 
+    def forget(self) -> None:
+        """The scene of the run is gone: tell nothing more about its targets, which may come back with it."""
+        self._is_forgotten = True
+
     def close(self) -> None:
         """Stop everything and remove the files."""
         if self.queue is not None:
             self.queue.close()
 
+    @property
+    def _turns(self) -> list[Turn]:
+        return [] if self.queue is None or self._is_forgotten else self.queue.turns
+
     def status(self) -> dict[str, str]:
         """How far each target of the list is, by its key."""
-        turns = self.queue.turns if self.queue is not None else []
-        return {turn.inputs.key: turn.status() for turn in turns if turn.inputs.key}
+        return {turn.inputs.key: turn.status() for turn in self._turns if turn.inputs.key}
 
     def turn(self, key: str) -> Turn | None:
         """The run on a target of the list, or None where it had none."""
-        turns = self.queue.turns if self.queue is not None else []
-        return next((turn for turn in turns if turn.inputs.key == key), None)
+        return next((turn for turn in self._turns if turn.inputs.key == key), None)
 
     def update(self, reason: str) -> None:
         """Make the section show what is true now; `reason` is why Run is disabled, or empty."""

@@ -111,6 +111,7 @@ class Panel(VTKObservationMixin):
     def _on_scene_end_close(self, caller: Any = None, event: Any = None) -> None:
         self.result_section.clear()
         self.refine_section.show(None)
+        self.run_section.forget()
         self.enter()
 
     def _on_scene_end_import(self, caller: Any = None, event: Any = None) -> None:

@@ -57,13 +57,14 @@ def fake_job(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.fixture
 def widget(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The module's widget in a window; PyTorch counts as found."""
+    """The module's widget in a window, all its sections open; PyTorch counts as found."""
     from JointRegSegLib.service.client import TorchDevice, TorchState
     from Testing.rig import gui
 
     state = TorchState("2.13.0", (TorchDevice("cpu", "CPU, 2 threads", 3.2),))
     monkeypatch.setattr("JointRegSegLib.panel.widget.probe", lambda python=None: state)
     made = gui.open_widget(module)
+    gui.unfold(made)
     yield made
     gui.close_widget(made)
 

@@ -127,6 +127,25 @@ def test_a_click_on_a_target_shows_its_result(
     assert "Only half of the target" in ui.summaryLabel.text
 
 
+def test_a_target_that_is_added_later_is_not_taken_for_one_that_ran(
+    jobs: list[FakeJob], widget: Any, chosen: Nodes, a_result: Result, the_rig: Any
+) -> None:
+    ui = widget.panel.ui
+    click(ui.addTargetButton)
+    bundle = str(the_rig.folder / "before.mrb")
+    assert slicer.util.saveScene(bundle)
+    click(ui.runButton)
+    jobs[0].finish(a_result)
+    wait_until(lambda: cells(ui.targetTable) == [["target", "Finished"]])
+    click_cell(ui.targetTable, 0, 0)
+    click(ui.removeTargetButton)
+    click(ui.addTargetButton)
+    assert cells(ui.targetTable) == [["target", ""]]
+    slicer.mrmlScene.Clear(0)
+    slicer.util.loadScene(bundle)
+    assert cells(ui.targetTable) == [["target", ""]]
+
+
 def test_cancel_ends_the_whole_queue(jobs: list[FakeJob], widget: Any, three_targets: list[Any]) -> None:
     ui = widget.panel.ui
     click(ui.runButton)

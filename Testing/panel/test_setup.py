@@ -46,6 +46,7 @@ def opened(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
     def with_state(state: TorchState) -> Any:
         monkeypatch.setattr("JointRegSegLib.panel.widget.probe", lambda python=None: state)
         made.append(gui.open_widget(module))
+        gui.unfold(made[-1])
         gui.wait_until(lambda: made[-1].panel.setup.state is not None)
         return made[-1].panel
 
@@ -264,6 +265,9 @@ def test_the_memory_of_the_run_is_told_before_it(
     assert asked[-1].target_voxels == 40 * 36 * 30
     panel.ui.seedSpinBox.value = 3
     assert len(asked) == 2
+    for _ in range(2):
+        click(panel.ui.addAtlasButton)
+    gui.wait_until(lambda: panel.ui.memoryLabel.text.startswith("Each atlas takes at most 9.0 GB"))
 
 
 def test_a_child_forecasts_more_memory_for_more_voxels() -> None:
@@ -295,7 +299,6 @@ def test_a_model_without_safetensors_is_explained_and_a_button_offers_it(
     write_package(user_folder() / "models" / "heads.safetensors")
     panel = opened(LACKING)
     chosen_in(panel)
-    panel.ui.setupCollapsibleButton.collapsed = False
     assert panel.ui.runButton.enabled
     panel.ui.methodComboBox.currentIndex = 1
     assert "safetensors" in panel.ui.runButton.toolTip
@@ -315,7 +318,6 @@ def test_an_older_slicer_installs_after_consent(
     monkeypatch.setattr("slicer.util.confirmOkCancelDisplay", lambda text: consent)
     monkeypatch.setattr("slicer.util.pip_install", installed.append)
     panel = opened(LACKING)
-    panel.ui.setupCollapsibleButton.collapsed = False
     click(panel.ui.installPackagesButton)
     assert installed == (["safetensors>=0.4"] if consent else [])
 
@@ -328,6 +330,5 @@ def test_who_declines_gets_no_error(
 
     monkeypatch.setattr(sys.modules["slicer.packaging"], "pip_ensure", decline)
     panel = opened(LACKING)
-    panel.ui.setupCollapsibleButton.collapsed = False
     click(panel.ui.installPackagesButton)
     assert errors == []

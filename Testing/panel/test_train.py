@@ -69,7 +69,6 @@ def trainings(module: Any, monkeypatch: pytest.MonkeyPatch) -> list[FakeTraining
 def ready(widget: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The panel's widgets, with scans and a folder chosen by clicks."""
     ui = widget.panel.ui
-    ui.trainCollapsibleButton.collapsed = False
     folders = [tmp_path / "scans", tmp_path / "trained"]
     for folder in folders:
         folder.mkdir()
@@ -187,7 +186,6 @@ def test_the_lists_become_a_training_set_without_names(
     ready: Any, widget: Any, make_nodes: Callable[[], Nodes], tmp_path: Path
 ) -> None:
     assert not ready.sceneTrainDataButton.enabled
-    ready.listsCollapsibleButton.collapsed = False
     for number in range(3):
         atlas, labels, target = make_nodes()
         atlas.SetName(f"Doe {number}")

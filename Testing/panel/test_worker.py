@@ -134,8 +134,6 @@ def test_a_corrected_structure_stays_and_landmarks_are_measured(widget: Any, tmp
 
     files = write_pair(tmp_path, size=40)
     ui = widget.panel.ui
-    for folded in (ui.landmarksCollapsibleButton, ui.refineCollapsibleButton):
-        folded.collapsed = False
     ui.atlasVolumeSelector.setCurrentNode(slicer.util.loadVolume(str(files.atlas)))
     ui.atlasLabelsSelector.setCurrentNode(slicer.util.loadLabelVolume(str(files.atlas_labels)))
     ui.targetVolumeSelector.setCurrentNode(slicer.util.loadVolume(str(files.target)))

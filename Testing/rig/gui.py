@@ -79,6 +79,25 @@ def open_widget(module: ModuleType) -> Any:
     return widget
 
 
+def unfold(widget: Any) -> None:
+    """Open every section, so that what is in it can be clicked."""
+    for name, child in vars(widget.panel.ui).items():
+        if name.endswith("CollapsibleButton"):
+            child.collapsed = False
+    fit(widget)
+
+
+def fit(widget: Any) -> None:
+    """Make the window as tall as its content needs; in a lower one buttons are squeezed and cannot be clicked."""
+    window = widget.parent
+    for _ in range(2):  # the first time, labels that wrap learn their width
+        pump()
+        window.resize(PANEL_WIDTH, window.sizeHint.height())
+        pump()
+        window.resize(PANEL_WIDTH, max(window.layout().heightForWidth(PANEL_WIDTH), window.sizeHint.height()))
+    pump()
+
+
 def close_widget(widget: Any) -> None:
     """Take the module's widget away, as Slicer does when it exits."""
     widget.cleanup()
@@ -110,9 +129,6 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
 
 def grab_panel(widget: Any, file: Path) -> None:
     """Draw the panel, as tall as its content needs, into a PNG."""
-    window = widget.parent
-    window.resize(PANEL_WIDTH, window.sizeHint.height())
+    fit(widget)
     pump(0.05)
-    window.resize(PANEL_WIDTH, max(window.layout().heightForWidth(PANEL_WIDTH), window.sizeHint.height()))
-    pump(0.05)
-    window.grab().save(str(file))
+    widget.parent.grab().save(str(file))

@@ -75,12 +75,7 @@ def _grab(widget: Any, section: Any, file: Path) -> None:
     from . import gui
 
     section.collapsed = False
-    window = widget.parent
-    for _ in range(2):  # the first time, labels that wrap learn their width
-        gui.pump(0.05)
-        window.resize(gui.PANEL_WIDTH, window.sizeHint.height())
-        gui.pump(0.05)
-        window.resize(gui.PANEL_WIDTH, max(window.layout().heightForWidth(gui.PANEL_WIDTH), window.sizeHint.height()))
+    gui.fit(widget)
     gui.pump(0.05)
     section.grab().save(str(file))
 
