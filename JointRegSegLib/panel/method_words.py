@@ -8,7 +8,7 @@ from slicer.i18n import tr as _
 
 from ..job.request import OPTIMISATION
 from ..library.models import Installed
-from ..methods import METHODS, WITHOUT_LABELS
+from ..methods import METHODS, REGISTERING
 from ..training.card import Card
 from .remembered import run_seconds
 from .words import duration
@@ -48,12 +48,16 @@ def when_to_use(method: str) -> str:
             "Choose it for scans like those of its training where structures move far: registration and segmentation"
             " help each other from coarse to fine."
         ),
+        "synthmorph": _(
+            "Choose it for scans like those of its training, of whatever contrast: it learned from label maps and"
+            " images made of them."
+        ),
     }[method]
 
 
 def how_it_segments(method: str) -> str:
     """Where a trained method's labels come from."""
-    if method in WITHOUT_LABELS:
+    if method in REGISTERING:
         return _(
             "It has no segmentation of its own: the labels of the result are the atlas's, carried over (propagation)."
         )
