@@ -30,7 +30,8 @@ def add(command: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="DIR_OR_CSV",
-        help="folder where X_labels lies beside X or X_<anything>, or a CSV with the columns image,label,split",
+        help="folder where X_labels lies beside X or X_<anything>, or a CSV with the columns image,label,split; "
+        "synthmorph needs the label maps alone",
     )
     command.add_argument(
         "--output", type=Path, required=True, metavar="DIR", help="folder for the model and its curves"

@@ -30,11 +30,19 @@ METHODS: Mapping[str, str] = {
     "carried over (Zheng et al., Neurocomputing 2022)",
     "pgcnet": "PGCNet: one network registers and segments a pair from coarse to fine, each task seeing the other "
     "(Tan et al., MICCAI 2023)",
+    "synthmorph": "SynthMorph: registers any contrast, as it learns from label maps and images made of them; it does "
+    "not segment, the atlas's labels are carried over (Hoffmann et al., TMI 2022)",
 }
 """Name -> what it is."""
 
 WITHOUT_LABELS = frozenset({"mmln"})
 """Those that learn from images alone."""
+
+WITHOUT_SCANS = frozenset({"synthmorph"})
+"""Those that learn from label maps alone."""
+
+REGISTERING = WITHOUT_LABELS | WITHOUT_SCANS
+"""Those that do not segment."""
 
 PRESET = "preset"
 """The preset with the paper's settings, which each method has."""

@@ -25,8 +25,9 @@ from ..training.curves import draw, write_tensorboard
 from ..training.dataset import Dataset, load_dataset
 from ..training.distributed import team
 from ..training.few_shot import FewShotView
+from ..training.label_maps import load_label_maps
 from ..training.phases import training_only
-from ..training.subjects import Split, Subject, read_subjects
+from ..training.subjects import Split, Subject, read_label_maps, read_subjects
 from ..training.trainer import CHECKPOINT, CURVES, Outcome, Trainer
 from ..training.validation import validation_scores
 from ..volumes import read_label_table
@@ -45,7 +46,8 @@ class Training:
 
     Attributes:
         method: one of `methods.METHODS`.
-        data: a folder or a CSV, as `training.subjects.read_subjects` reads it.
+        data: a folder or a CSV, as `training.subjects.read_subjects` reads it, or `read_label_maps`
+            where the method is one of `methods.WITHOUT_SCANS`.
         output: the folder of the model and everything beside it.
         labelled: how many training scans keep their labels; the preset's where None, and all that have some where
             that says nothing.
@@ -99,7 +101,7 @@ def train(asked: Training, report: Callable[[Event], None], stop: Callable[[], b
     to be resumed with other settings, CANCELLED where `stop` says so before training begins, and what reading the
     data, the method and the trainer raise.
     """
-    subjects = read_subjects(asked.data)
+    subjects = (read_label_maps if asked.method in methods.WITHOUT_SCANS else read_subjects)(asked.data)
     settings = _settings(asked, subjects)
     _check_output(asked, settings)
     progress = Progress(report, stop)
@@ -211,9 +213,12 @@ def _dataset(
         teller.reading(message)
 
     table = None if asked.table is None else read_label_table(asked.table)
+    view = FewShotView(subjects, settings.data.labelled)
+    if asked.method in methods.WITHOUT_SCANS:
+        return load_label_maps(view, settings.data, settings.synthesis, table, reading)
     # How intensities are scaled is known to a model of any number of classes.
     intensity = methods.build(asked.method, settings, 2).input_spec.intensity
-    return load_dataset(FewShotView(subjects, settings.data.labelled), settings.data, intensity, table, reading)
+    return load_dataset(view, settings.data, intensity, table, reading)
 
 
 def _final_scores(model: JointModel, dataset: Dataset, device: torch.device) -> dict[str, float]:

@@ -32,7 +32,7 @@ class Subject:
 
     Attributes:
         id: unique in the set; orders it.
-        image: the scan's file.
+        image: the scan's file, or the label map's where there is no scan to read.
         label: its label map, or None where nobody labelled it or the labels are hidden.
         split: what the scan is for.
     """
@@ -64,6 +64,27 @@ def all_subjects(source: Path) -> tuple[Subject, ...]:
     if not source.exists():
         raise JobError(Code.FILE_MISSING, f"There is no {source}.", "Check the path.")
     return _from_folder(source) if source.is_dir() else _from_csv(source)
+
+
+def read_label_maps(source: Path) -> tuple[Subject, ...]:
+    """The label maps of a CSV or a folder as subjects whose image nobody reads, sorted by id.
+
+    In a folder these are the files `X_labels`, or all of its images where none is called so. A CSV is as for
+    `read_subjects`; where there is no scan, its column `image` names the label map too. What has no labels is left
+    out. Where no split is given the last two by id validate.
+
+    Raises `JobError` as `read_subjects` does.
+    """
+    source = Path(source)
+    if source.is_dir():
+        files = {_stem(file.name): file for file in sorted(source.iterdir()) if _stem(file.name) != file.name}
+        named = {name.removesuffix(_LABELS): file for name, file in files.items() if name.endswith(_LABELS)} or files
+        found = _split([Subject(name, named[name], named[name]) for name in sorted(named)])
+    else:
+        found = tuple(subject for subject in all_subjects(source) if subject.label is not None)
+    if len(found) <= VALIDATING:
+        raise data_invalid(source, f"it has {len(found)} label maps", f"Give at least {VALIDATING + 1}.")
+    return found
 
 
 def data_invalid(source: Path, what: str, advice: str) -> JobError:

@@ -51,6 +51,7 @@ def short_preset(folder: Path, method: str, seg_steps: int = 2, more: str = "") 
         "jrss": "reg_steps = 2\nseg_steps = 2\nrounds = 1\nturns = 1\nreg_units = 1\nunit = 1",
         "mmln": "steps = [1, 1, 2]\nfrozen_steps = 1",
         "pgcnet": "first_steps = 1\njoint_steps = 1",
+        "synthmorph": "steps = 2",
     }[method]
     path = folder / f"{method}.toml"
     path.write_text(

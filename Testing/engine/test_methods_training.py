@@ -25,6 +25,7 @@ LEARNING: dict[str, dict[str, Any]] = {
     | {"reg_lr": 3e-3, "seg_lr": 1e-2},
     "mmln": {"steps": (16, 16, 8), "frozen_steps": 2, "lr": 1e-3},
     "pgcnet": {"first_steps": 10, "joint_steps": 0, "lr": 3e-3},
+    "synthmorph": {"steps": 40, "lr": 3e-3},
 }
 """So short that a test can wait for it, which needs larger steps than the papers'."""
 
@@ -37,6 +38,7 @@ SHORT: dict[str, dict[str, Any]] = {
     "jrss": {"reg_steps": 2, "seg_steps": 2, "rounds": 2, "turns": 2, "unit": 1, "tau": 0.0},
     "mmln": {"steps": (1, 2, 2), "frozen_steps": 1},
     "pgcnet": {"first_steps": 1, "joint_steps": 2},
+    "synthmorph": {"steps": 4},
 }
 ORDER = {
     "bijros": ["all", "seg", "reg"],
@@ -44,6 +46,7 @@ ORDER = {
     "jrss": ["first reg"] * 2 + ["first seg"] * 2 + [*["reg"] * 5, "seg"] * 4,
     "mmln": ["level 1"] + ["level 2"] * 2 + ["level 3"] * 2,
     "pgcnet": ["pairs"] * 3,
+    "synthmorph": ["pairs"] * 4,
 }
 SCANS: dict[str, Callable[[], Dataset]] = {
     "bijros": small_dataset,
@@ -51,6 +54,7 @@ SCANS: dict[str, Callable[[], Dataset]] = {
     "jrss": method_dataset,
     "mmln": partial(small_dataset, subjects=3),
     "pgcnet": small_dataset,
+    "synthmorph": partial(small_dataset, labelled=2),
 }
 """Networks of fewer levels do with fewer voxels, and MMLN's losses are compared over all pairs."""
 
@@ -106,7 +110,16 @@ def test_every_objective_falls(method: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("method", "die_at"),
-    [("bijros", 3), ("deepatlas", 3), ("deepatlas", 25), ("jrss", 8), ("jrss", 18), ("mmln", 3), ("pgcnet", 2)],
+    [
+        ("bijros", 3),
+        ("deepatlas", 3),
+        ("deepatlas", 25),
+        ("jrss", 8),
+        ("jrss", 18),
+        ("mmln", 3),
+        ("pgcnet", 2),
+        ("synthmorph", 2),
+    ],
 )
 def test_a_run_that_was_broken_off_goes_on_with_the_same_losses(
     method: str, die_at: int, unbroken: Any, tmp_path: Path
