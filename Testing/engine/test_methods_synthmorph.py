@@ -15,6 +15,7 @@ from JointRegSegLib.methods.synthmorph.model import VelocityModel
 from JointRegSegLib.methods.synthmorph.objectives import LabelledPairs, terms
 from JointRegSegLib.networks import InputSpec
 from JointRegSegLib.training.dataset import Sample
+from JointRegSegLib.training.schedules import at
 from JointRegSegLib.training.targets import one_hot
 from Testing.engine.coupled_cases import size, small_dataset, small_subject
 from Testing.engine.method_cases import CLASSES, batch_of, check_reach, made, settings_of
@@ -111,6 +112,13 @@ def test_pairs_are_of_two_subjects_or_of_one(preset: str, labelled: int) -> None
     items = strategy.phase(0).sampler.items
     assert {name for item in items for name in item} == set(dataset.labelled)
     assert all((a == b) is (preset == "one_subject" or labelled == 1) for a, b in items)
+
+
+def test_the_learning_rate_rises_and_stays() -> None:
+    settings = settings_of("synthmorph", strategy={"lr": 8e-4, "warm_up": 4})
+    _, strategy = made("synthmorph", settings, small_dataset(2))
+    rates = [at(strategy.phase(0).optimiser.lr, step) for step in (0, 2, 4, 400)]
+    assert rates == pytest.approx([2e-4, 5e-4, 8e-4, 8e-4])
 
 
 def label(sample: Sample) -> Tensor:

@@ -41,12 +41,14 @@ class Procedure:
         subjects: whether the label maps of a pair are of two subjects, or of one that is deformed twice.
         steps: how many.
         lr: the learning rate.
+        warm_up: steps over which it rises to that.
         batch: pairs of a step.
     """
 
     subjects: Literal["two", "one"]
     steps: Whole
     lr: Positive
+    warm_up: Count
     batch: Count
 
 

@@ -10,6 +10,7 @@ from JointRegSegLib.training.dataset import Dataset, Sample
 from JointRegSegLib.training.label_maps import classes_of
 from JointRegSegLib.training.phases import Adam, Batch, Phase, Strategy
 from JointRegSegLib.training.samplers import AllOrderedPairs, Sampler, Shuffled
+from JointRegSegLib.training.schedules import ramp
 from JointRegSegLib.training.synthesis import deformed, draws, synthesised, without
 from JointRegSegLib.training.terms import Losses, weighted_sum
 
@@ -35,7 +36,8 @@ class SynthMorph(Strategy):
         p = self._procedure
         if index:
             return None
-        return Phase("pairs", p.steps, ("reg",), self._pairs, self.train, Adam(p.lr), p.batch, until=1.0)
+        rate = Adam(ramp(p.lr / p.warm_up, p.lr, p.warm_up))
+        return Phase("pairs", p.steps, ("reg",), self._pairs, self.train, rate, p.batch, until=1.0)
 
     @property
     def total_steps(self) -> int:
