@@ -7,18 +7,14 @@ with a checkpoint and a model; when the client is gone, with the checkpoint that
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..job import Code, Device, Event, Kind
-from ..job.errors import EXIT_OK
-from .failures import as_job_error
+from ..job import Device, Event, Kind
 from .torch_state import load_torch
 from .training_client import TrainingRequest
-from .worker import Channel, Stop
+from .worker import Channel, Stop, serve
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,21 +25,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     channel = Channel()
     stop = Stop(arguments.cancel, arguments.request.absolute().parent)
-    try:
-        channel.send(Event(Kind.LOG, message="training started", data={"pid": os.getpid()}))
+
+    def work() -> Event:
         request = TrainingRequest.from_json(arguments.request.read_text(encoding="utf-8"))
         stop.watch_client(request.output)
-        channel.send(_train(request, channel, stop))
-        return EXIT_OK
-    except BaseException as problem:
-        error = as_job_error(problem)
-        if error.code is not Code.CANCELLED:
-            traceback.print_exc()
-        channel.send(Event(Kind.ERROR, message=error.message, code=error.code.value, advice=error.advice))
-        return error.exit_status
-    finally:
-        if stop.client_gone:
-            stop.end_all(0.0)
+        return _train(request, channel, stop)
+
+    return serve(channel, stop, "training started", work)
 
 
 def _train(request: TrainingRequest, channel: Channel, stop: Stop) -> Event:

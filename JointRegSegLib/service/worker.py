@@ -64,12 +64,24 @@ def main(argv: Sequence[str] | None = None, load: Callable[[], Run] = load_pipel
     arguments = parser.parse_args(argv)
     channel = Channel()
     stop = Stop(arguments.cancel or arguments.request.with_name("cancel"), arguments.request.absolute().parent)
-    try:
-        channel.send(Event(Kind.LOG, message="worker started", data={"pid": os.getpid()}))
+
+    def work() -> Event:
         request = read_request(arguments.request)
         stop.watch_client(request.output)
         result = load()(request, channel.send, stop.asked)
-        channel.send(Event(Kind.RESULT, fraction=1.0, data={"folder": str(result.folder)}))
+        return Event(Kind.RESULT, fraction=1.0, data={"folder": str(result.folder)})
+
+    return serve(channel, stop, "worker started", work)
+
+
+def serve(channel: Channel, stop: Stop, greeting: str, work: Callable[[], Event]) -> int:
+    """Greet, work, and tell the listener how it ended: with the event that `work` returns, or with an error.
+
+    Returns: the exit status.
+    """
+    try:
+        channel.send(Event(Kind.LOG, message=greeting, data={"pid": os.getpid()}))
+        channel.send(work())
         return EXIT_OK
     except BaseException as problem:
         error = as_job_error(problem)

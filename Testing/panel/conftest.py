@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from JointRegSegLib.job import Result
+from JointRegSegLib.job import Request, Result
 from Testing.rig.need import need
 
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from Testing.panel.fakes import FakeJob
     from Testing.scene.results import FinishedRun
 
 
@@ -53,6 +54,21 @@ def fake_job(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Any:
     job = FakeJob()
     monkeypatch.setattr("JointRegSegLib.panel.run_session.client.start", job.start)
     return job
+
+
+@pytest.fixture
+def jobs(module: Any, monkeypatch: pytest.MonkeyPatch) -> list[FakeJob]:
+    """The workers that were started, each with a mind of its own."""
+    from Testing.panel.fakes import FakeJob
+
+    started: list[FakeJob] = []
+
+    def start(request: Request, python: str | None = None, work_folder: Path | None = None) -> FakeJob:
+        started.append(FakeJob())
+        return started[-1].start(request, python, work_folder)
+
+    monkeypatch.setattr("JointRegSegLib.panel.run_session.client.start", start)
+    return started
 
 
 @pytest.fixture

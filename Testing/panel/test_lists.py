@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from JointRegSegLib.job import Code, JobError, LandmarkUse, Request, Result
+from JointRegSegLib.job import Code, JobError, LandmarkUse, Result
 from JointRegSegLib.job.fusion import Fusion
 from JointRegSegLib.job.result import MANIFEST
 from Testing.panel.fakes import FakeJob
@@ -27,19 +27,6 @@ from Testing.rig.pythonqt import qt  # noqa: E402
 pytestmark = pytest.mark.gui
 
 Nodes = tuple[Any, Any, Any]
-
-
-@pytest.fixture
-def jobs(module: Any, monkeypatch: pytest.MonkeyPatch) -> list[FakeJob]:
-    """The workers that were started, each with a mind of its own."""
-    started: list[FakeJob] = []
-
-    def start(request: Request, python: str | None = None, work_folder: Path | None = None) -> FakeJob:
-        started.append(FakeJob())
-        return started[-1].start(request, python, work_folder)
-
-    monkeypatch.setattr("JointRegSegLib.panel.run_session.client.start", start)
-    return started
 
 
 @pytest.fixture

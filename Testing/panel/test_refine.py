@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from JointRegSegLib.job import Code, JobError, Request, Result
+from JointRegSegLib.job import Code, JobError, Result
 from JointRegSegLib.volumes import read_label_map
 from Testing.panel.fakes import FakeJob
 from Testing.rig.need import need
@@ -24,19 +24,6 @@ from Testing.rig.gui import wait_until  # noqa: E402
 pytestmark = pytest.mark.gui
 
 Nodes = tuple[Any, Any, Any]
-
-
-@pytest.fixture
-def jobs(module: Any, monkeypatch: pytest.MonkeyPatch) -> list[FakeJob]:
-    """The workers that were started, each with a mind of its own."""
-    started: list[FakeJob] = []
-
-    def start(request: Request, python: str | None = None, work_folder: Path | None = None) -> FakeJob:
-        started.append(FakeJob())
-        return started[-1].start(request, python, work_folder)
-
-    monkeypatch.setattr("JointRegSegLib.panel.run_session.client.start", start)
-    return started
 
 
 @pytest.fixture
