@@ -19,13 +19,16 @@ class VoxelMorph(Backbone):
 
     253,627 parameters; no normalisation, nearest neighbour upwards. Its last layer speaks of shares of half the
     image, as in DeepAtlas (Xu & Niethammer, MICCAI 2019).
+
+    Args:
+        leak: of its leaky ReLUs; 0 is plain ReLU.
     """
 
     divisor = 16
 
-    def __init__(self) -> None:
+    def __init__(self, leak: float = 0.0) -> None:
         super().__init__()
-        block = partial(conv_block, norm=None, leak=0.0)
+        block = partial(conv_block, norm=None, leak=leak)
         self.down = nn.ModuleList([block(2, 16), block(16, 32, 2), block(32, 32, 2), block(32, 32, 2)])
         self.bottom = nn.Sequential(block(32, 32, 2), block(32, 32))
         self.up = nn.ModuleList([block(64, 32), block(64, 32), nn.Sequential(block(64, 8), block(8, 8))])

@@ -7,9 +7,21 @@ from collections.abc import Collection
 from torch import Tensor, nn
 
 from JointRegSegLib.fields import exponential
-from JointRegSegLib.networks import BOTH, Capability, Group, InputSpec, JointModel, JointOutput, Task, VoxelMorph
+from JointRegSegLib.networks import (
+    BOTH,
+    Capability,
+    FlowHead,
+    Group,
+    InputSpec,
+    JointModel,
+    JointOutput,
+    Task,
+    VoxelMorph,
+)
 
 from .settings import Settings
+
+_LEAK = 0.2
 
 
 class VelocityModel(JointModel):
@@ -23,7 +35,12 @@ class VelocityModel(JointModel):
 
     def __init__(self, squarings: int = 7) -> None:
         super().__init__()
-        self.net = VoxelMorph()
+        self.net = VoxelMorph(_LEAK)
+        for layer in self.net.modules():
+            # By PyTorch's own start features fade from layer to layer, and half of them die before any is of use.
+            if isinstance(layer, nn.Conv3d) and not isinstance(layer, FlowHead):
+                nn.init.kaiming_normal_(layer.weight, _LEAK)
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
         self.squarings = squarings
         self.input_spec = InputSpec(self.net.divisor)
 
