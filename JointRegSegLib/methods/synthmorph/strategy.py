@@ -37,7 +37,7 @@ class SynthMorph(Strategy):
         if index:
             return None
         rate = Adam(ramp(p.lr / p.warm_up, p.lr, p.warm_up))
-        return Phase("pairs", p.steps, ("reg",), self._pairs, self.train, rate, p.batch, until=1.0)
+        return Phase("pairs", p.steps, ("reg",), self._pairs, self.train, rate, p.batch)
 
     @property
     def total_steps(self) -> int:
