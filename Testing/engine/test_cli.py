@@ -114,8 +114,10 @@ def test_unknown_words_are_refused_with_the_choices(tmp_path: Path, capsys: pyte
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_cancels_cleanly(tmp_path: Path, number: int) -> None:
     script = (
-        "import functools, sys\n"
+        "import functools, signal, sys\n"
         "from JointRegSegLib import cli\n"
+        # A shell's background jobs begin with the interrupt ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"cli.start = functools.partial(cli.start, module='{TOY}')\n"
         "sys.exit(cli.main(sys.argv[1:]))"
     )
