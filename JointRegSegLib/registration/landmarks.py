@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.interpolate import RBFInterpolator
 from torch import Tensor
 
 from JointRegSegLib.fields import Shape, identity, resize_image, sample, shape_of
@@ -75,6 +74,8 @@ def _at(field: Tensor, places: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _spread(places: NDArray[np.float64], vectors: NDArray[np.float64], like: Tensor, wide: bool) -> Tensor:
     """A smooth field like another that takes given vectors (n, 3) at places (n, 3)."""
+    from scipy.interpolate import RBFInterpolator  # 14 MB, which runs without landmarks do not need
+
     if wide:
         spline = RBFInterpolator(places, vectors, kernel="linear", degree=0, smoothing=_SMOOTHING)
     else:
