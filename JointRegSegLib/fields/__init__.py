@@ -9,6 +9,7 @@ from .millimetres import (
     displaced_positions,
     displacement_lps,
     from_lps,
+    residual_of,
     to_lps,
     voxel_matrix,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "identity",
     "inverse",
     "jacobian_determinant",
+    "residual_of",
     "resize_field",
     "resize_image",
     "sample",

@@ -82,3 +82,23 @@ def displacement_lps(residual: Tensor, working: Grid, grid: Grid, before: Matrix
     ends = apply_matrix(after @ working.matrix @ flip, places)
     ends -= apply_matrix(grid.matrix @ flip, identity(grid.shape, residual))
     return np.ascontiguousarray(ends[0].permute(1, 2, 3, 0).cpu().numpy(), np.float32)
+
+
+def residual_of(vectors: NDArray[np.float32], own: Grid, grid: Grid, before: Matrix, after: Matrix) -> Tensor:
+    """The map `x -> after(y + u(y))` with y = before(x) as a displacement of voxels: `displacement_lps`, undone.
+
+    Args:
+        vectors: u, LPS mm vectors (k, j, i, 3); beyond its grid it is its border's.
+        own: the grid of `vectors`.
+        grid: where the displacement is wanted.
+        before, after: 4x4 matrices in LPS mm.
+
+    Returns: (1, 3, D, H, W) in voxels of `grid`.
+    """
+    u = torch.from_numpy(vectors).permute(3, 0, 1, 2)[None]
+    displaced = sample(u, affine_positions(grid, own, before, u))
+    flip = np.eye(4)[[2, 1, 0, 3]]
+    turn = torch.as_tensor((flip @ np.linalg.inv(grid.matrix) @ after)[:3, :3], dtype=u.dtype)
+    ends = affine_positions(grid, grid, after @ before, u)
+    ends += torch.einsum("cx,bxdhw->bcdhw", turn, displaced)
+    return ends.sub_(identity(grid.shape, u))

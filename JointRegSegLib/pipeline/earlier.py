@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..fields import Matrix, affine_positions, apply_matrix, identity, sample
+from ..fields import Matrix, residual_of
 from ..job import Code, JobError, Result, Similarity, result
 from ..registration import Alignment
 from ..volumes import Grid, LabelMap, canonical, read_affine, read_field, read_label_map
@@ -69,11 +68,11 @@ class Earlier:
 
     def residual_on(self, grid: Grid) -> Tensor:
         """The field behind the affine (1, 3, D, H, W), in voxels of a grid in target space."""
-        return _residual(*self._field, grid, np.eye(4), np.asarray(np.linalg.inv(self.affine)))
+        return residual_of(*self._field, grid, np.eye(4), np.asarray(np.linalg.inv(self.affine)))
 
     def residual_inverse_on(self, grid: Grid) -> Tensor:
         """Its inverse, likewise."""
-        return _residual(*self._inverse, grid, self.affine, np.eye(4))
+        return residual_of(*self._inverse, grid, self.affine, np.eye(4))
 
 
 def _similarity(found: Result) -> Similarity:
@@ -93,17 +92,3 @@ def _similarity(found: Result) -> Similarity:
 
 def _invalid(folder: Path, what: str) -> JobError:
     return JobError(Code.RESULT_INVALID, f"The result in {folder} cannot be gone on from: {what}.", "Run again.")
-
-
-def _residual(vectors: NDArray[np.float32], own: Grid, grid: Grid, before: Matrix, after: Matrix) -> Tensor:
-    """`after(y + u(y)) - x` with y = before(x), in voxels of `grid`; u beyond its own grid is its border's."""
-    u = torch.from_numpy(vectors).permute(3, 0, 1, 2)[None]
-    points = identity(grid.shape, u)
-    there = affine_positions(grid, own, before, u)
-    displaced = sample(u, there)
-    flip = np.eye(4)[[2, 1, 0, 3]]
-    to_voxels = flip @ np.linalg.inv(grid.matrix) @ after
-    turn = torch.as_tensor(to_voxels[:3, :3], dtype=u.dtype)
-    ends = apply_matrix(to_voxels @ before @ grid.matrix @ flip, points)
-    ends += torch.einsum("cx,bxdhw->bcdhw", turn, displaced)
-    return ends.sub_(points)
