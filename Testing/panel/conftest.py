@@ -72,6 +72,14 @@ def jobs(module: Any, monkeypatch: pytest.MonkeyPatch) -> list[FakeJob]:
 
 
 @pytest.fixture
+def errors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The texts of the error boxes that were shown."""
+    shown: list[str] = []
+    monkeypatch.setattr("slicer.util.errorDisplay", shown.append)
+    return shown
+
+
+@pytest.fixture
 def widget(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The module's widget in a window, all its sections open; PyTorch counts as found."""
     from JointRegSegLib.service.client import TorchDevice, TorchState

@@ -30,14 +30,6 @@ Nodes = tuple[Any, Any, Any]
 
 
 @pytest.fixture
-def errors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The texts of the error boxes that were shown."""
-    shown: list[str] = []
-    monkeypatch.setattr("slicer.util.errorDisplay", shown.append)
-    return shown
-
-
-@pytest.fixture
 def three_targets(widget: Any, chosen: Nodes, make_nodes: Callable[[], Nodes]) -> list[Any]:
     """Three targets in the list, added by clicks."""
     targets = [chosen[2]]

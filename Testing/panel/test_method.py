@@ -55,14 +55,6 @@ def a_model(module: Any) -> str:
     return "heads"
 
 
-@pytest.fixture
-def errors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The texts of the error boxes that were shown."""
-    shown: list[str] = []
-    monkeypatch.setattr("slicer.util.errorDisplay", shown.append)
-    return shown
-
-
 def choose(widget: Any, name: str) -> None:
     box = widget.panel.ui.methodComboBox
     box.currentIndex = box.findData(name)

@@ -36,14 +36,6 @@ def finished(jobs: list[FakeJob], widget: Any, chosen: Nodes, a_result: Result) 
     return widget.panel
 
 
-@pytest.fixture
-def errors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The texts of the error boxes that were shown."""
-    shown: list[str] = []
-    monkeypatch.setattr("slicer.util.errorDisplay", shown.append)
-    return shown
-
-
 def segment_array(panel: Any, segment: str) -> Any:
     nodes = panel.session.nodes
     scene = slicer.mrmlScene

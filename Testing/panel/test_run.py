@@ -25,14 +25,6 @@ Nodes = tuple[Any, Any, Any]
 
 
 @pytest.fixture
-def errors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The texts of the error boxes that were shown."""
-    shown: list[str] = []
-    monkeypatch.setattr("slicer.util.errorDisplay", shown.append)
-    return shown
-
-
-@pytest.fixture
 def running(fake_job: FakeJob, widget: Any, chosen: Nodes) -> FakeJob:
     """A run that was started by clicking Run."""
     click(widget.panel.ui.runButton)

@@ -182,14 +182,6 @@ def a_wheelhouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.fixture
-def errors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The texts of the error boxes that were shown."""
-    shown: list[str] = []
-    monkeypatch.setattr("slicer.util.errorDisplay", shown.append)
-    return shown
-
-
 def test_another_python_is_used_when_it_has_pytorch(
     opened: Callable[[TorchState], Any], a_python: Path, fake_job: Any, chosen_in: Callable[[Any], None]
 ) -> None:

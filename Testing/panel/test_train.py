@@ -82,14 +82,6 @@ def ready(widget: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return ui
 
 
-@pytest.fixture
-def errors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The texts of the error boxes that were shown."""
-    shown: list[str] = []
-    monkeypatch.setattr("slicer.util.errorDisplay", shown.append)
-    return shown
-
-
 def test_every_method_can_be_chosen_with_its_settings(widget: Any) -> None:
     ui = widget.panel.ui
     texts = []
