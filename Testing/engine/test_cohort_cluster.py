@@ -26,10 +26,10 @@ from Testing.rig.need import need
 
 distributed = need("distributed")
 SBATCH = """#!/bin/sh
-# Runs a job's script here and answers as Slurm does.
+# Runs its own copy of a job script and answers as Slurm does: the submitter deletes the script at once.
 echo "$@" >> "{folder}/submitted"
 cp "$1" "{folder}/script"
-(sh "$1" > "{folder}/job.log" 2>&1 & echo $! > "{folder}/pid") > /dev/null 2>&1
+(sh "{folder}/script" > "{folder}/job.log" 2>&1 & echo $! > "{folder}/pid") > /dev/null 2>&1
 echo "Submitted batch job 77"
 """
 
