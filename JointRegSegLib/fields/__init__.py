@@ -14,7 +14,7 @@ from .millimetres import (
     voxel_matrix,
 )
 from .resize import resize_field, resize_image
-from .sampling import Shape, identity, sample, shape_of
+from .sampling import Box, Shape, identity, sample, shape_of
 from .smoothing import BLUR_PER_FACTOR, binomial, box_mean, coarsened, gaussian
 from .velocity import exponential
 from .volume_change import even_volumes
@@ -22,6 +22,7 @@ from .warp import compose, warp
 
 __all__ = [
     "BLUR_PER_FACTOR",
+    "Box",
     "Matrix",
     "Shape",
     "affine_positions",

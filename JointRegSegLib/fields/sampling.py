@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Shape = tuple[int, int, int]
+Box = tuple[slice, slice, slice]
+"""Voxels of a part (d, h, w)."""
 
 
 def shape_of(tensor: Tensor) -> Shape:

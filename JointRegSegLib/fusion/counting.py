@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from ..fields import gaussian
+from ..fields import Box, gaussian
 from .opinion import Opinion
 from .stack import Stack, slabs
 
@@ -24,8 +24,6 @@ _REACH = 3
 """Voxels of the finest axis that the blur reaches."""
 _BINS, _BIN_BLUR, _LEAST = 64, 2.0, 1e-4
 _DARKEST, _BRIGHTEST = -0.1, 1.2
-
-Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)

@@ -85,5 +85,6 @@ def _shared_out(values: Tensor, places: Tensor, grid: Grid) -> Tensor:
         image = values.new_zeros(1).clone().expand(1, values.shape[1], *grid.shape).requires_grad_()
         # In a row rather than in a column: `sample` would make a copy of the image for each thread.
         gathered = sample(image, places.transpose(2, 4).clone())
-        (given,) = torch.autograd.grad(gathered, image, values.transpose(2, 4).clone())
+        # Of a sum, as autograd loads a symbolic algebra to check the shape of a gradient that it is given.
+        (given,) = torch.autograd.grad((gathered * values.transpose(2, 4).clone()).sum(), image)
     return given

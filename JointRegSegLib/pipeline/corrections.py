@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ..fields import Matrix
+from ..fields import Box, Matrix
 from ..job import Code, JobError, Request
 from ..registration import Pair
 from ..volumes import Grid, LabelMap, canonical, present_values, read_label_map, resample_labels_to
@@ -19,7 +19,6 @@ from .progress import Progress
 from .propagate import Propagated
 from .soft_labels import soft_labels
 
-Box = tuple[slice, slice, slice]
 _AROUND_MM = 8.0
 _WEIGHT = 4.0
 """What a user drew outweighs what the images say."""

@@ -10,15 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..fields import affine_positions, displaced_positions, sample
+from ..fields import Box, affine_positions, displaced_positions, sample
 from ..fusion import Opinion, Stack, learned_weight
 from ..job import Fusion, Request
 from ..job.request import OPTIMISATION
 from ..registration import inside
 from ..volumes import Grid, Volume, read_field, read_volume
 from .progress import Progress
-
-Box = tuple[slice, slice, slice]
 
 _EVERY = 2
 """Voxels along each axis from one that is looked at to the next, when the weight is learned."""

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ..fields import Box
 from ..fusion import Consensus, Stack, combine, confidence_of_labels, for_review
 from ..job import Caution, Code, Event, JobError, Measure, QualityTable, Request, Result, Status, StepCost, result
 from ..job.folders import staging
@@ -45,7 +46,6 @@ _REVIEW_GOOD, _REVIEW_LOOK = 5.0, 20.0
 """Percent of the labelled voxels."""
 _BY_ATLAS = (result.SEGMENTATION, result.JACOBIAN, result.FIELD, result.FIELD_INVERSE)
 _OF_THE_MOST_ALIKE = (*_BY_ATLAS[1:], result.AFFINE, result.WARPED_ATLAS)
-Box = tuple[slice, slice, slice]
 _STEPS = {"align": 0.1, "register": 0.8, "fuse": 0.05, "write": 0.05}
 
 

@@ -38,7 +38,6 @@ from .guidance import Guidance
 from .memory import Budget
 from .placing import slabs
 from .progress import Progress
-from .proposal import Proposal
 
 _SEARCHED, _DEFORMED = 0.05, 0.85
 """Share of the step after the search for large displacements, and after the deformation."""
@@ -112,11 +111,11 @@ def register_step(
     """
     guidance = guidance or Guidance()
     earlier, preset = guidance.earlier, PRESETS[request.quality]
-    wanted = earlier.similarity if earlier and request.similarity is Similarity.AUTO else request.similarity
     budget = Budget.of(request, target, atlas, device, guidance.held_bytes, guidance.soft_labels)
-    pair, similarity = _pair(wanted, budget, preset.most_voxels, target, atlas, alignment, progress)
+    stage = _Stage(target, atlas, alignment, preset, guidance, progress)
+    pair, similarity = stage.pair(request.similarity, budget)
     pair = guidance.on(pair, labels, alignment.matrix).to(device)
-    field = _field(pair, preset, similarity, target, alignment, guidance, progress)
+    field = stage.field(pair, similarity)
     before, after = _values(pair, similarity, preset, field)
     progress.done(_DEFORMED, "inverting the field")
     grid = pair.grid
@@ -127,49 +126,64 @@ def register_step(
     return Transform(alignment.matrix, field, back, grid, similarity, before, after)
 
 
-def _field(
-    pair: Pair,
-    preset: Preset,
-    similarity: Similarity,
-    target: Scan,
-    alignment: Alignment,
-    guidance: Guidance,
-    progress: Progress,
-) -> Tensor:
-    """The displacement on the working grid."""
-    proposal, earlier = guidance.proposal, guidance.earlier
-    if earlier is not None:
-        regions = None if guidance.corrections is None else guidance.corrections.regions_on(pair.grid)
-        found = earlier.residual_on(pair.grid).to(pair.fixed.device)
-        return continue_from(pair, found, regions, similarity, lambda done: progress.done(_DEFORMED * done))
-    if proposal is not None and proposal.use.refinement is Refinement.NONE:
-        return proposal.field_on(pair.grid).to(pair.fixed.device)
-    begin = _begin(pair, preset, target, alignment, proposal, progress)
-    left = _DEFORMED - begin.done
-    return register(pair, begin.preset, similarity, lambda done: progress.done(begin.done + left * done), begin.field)
-
-
 @dataclass(frozen=True)
-class _Begin:
-    """The field that the slopes are followed from, by what is left of the preset, and the share of the step done."""
+class _Stage:
+    """What the deformable stage works with."""
 
-    field: Tensor | None
+    target: Scan
+    atlas: Scan
+    alignment: Alignment
     preset: Preset
-    done: float
+    guidance: Guidance
+    progress: Progress
 
+    def pair(self, asked: Similarity, budget: Budget) -> tuple[Pair, Similarity]:
+        """Both scans on a working grid that the memory allows, and the similarity to use on them."""
+        earlier, most = self.guidance.earlier, self.preset.most_voxels
+        wanted = earlier.similarity if earlier and asked is Similarity.AUTO else asked
+        planned: Similarity = Similarity.LNCC if wanted is Similarity.AUTO else wanted
+        grid = budget.working_grid(self.target, most, planned)
+        pair = self._on(grid)
+        if wanted is Similarity.AUTO:
+            planned, why = choose_similarity(pair, self.alignment.partial)
+            self.progress.log(f"The similarity is {planned.value}: {why}")
+            affordable = budget.working_grid(self.target, most, planned)
+            if affordable != grid:
+                grid, pair = affordable, self._on(affordable)
+        budget.explain(grid, self.target, most, self.progress)
+        return pair, planned
 
-def _begin(
-    pair: Pair, preset: Preset, target: Scan, alignment: Alignment, proposal: Proposal | None, progress: Progress
-) -> _Begin:
-    """A trained method's field where there is one; large displacements, searched, in parts of long bodies; or none."""
-    if proposal is not None:
-        return _Begin(proposal.start_on(pair.grid).to(pair.fixed.device), preset, 0.0)
-    if not alignment.partial:
-        return _Begin(None, preset, 0.0)
-    coarse = coarse_spacing(target)
-    found = search_displacements(pair, coarse, lambda done: progress.done(_SEARCHED * done))
-    progress.log("Part of a long body: large displacements were searched before the slopes are followed.")
-    return _Begin(found, preset.after_search(coarse / min(pair.grid.spacing)), _SEARCHED)
+    def field(self, pair: Pair, similarity: Similarity) -> Tensor:
+        """The displacement on the working grid."""
+        proposal, earlier = self.guidance.proposal, self.guidance.earlier
+        if earlier is not None:
+            corrections = self.guidance.corrections
+            regions = None if corrections is None else corrections.regions_on(pair.grid)
+            found = earlier.residual_on(pair.grid).to(pair.fixed.device)
+            return continue_from(pair, found, regions, similarity, lambda done: self.progress.done(_DEFORMED * done))
+        if proposal is not None and proposal.use.refinement is Refinement.NONE:
+            return proposal.field_on(pair.grid).to(pair.fixed.device)
+        start, preset, done = self._start(pair)
+        left = _DEFORMED - done
+        return register(pair, preset, similarity, lambda share: self.progress.done(done + left * share), start)
+
+    def _start(self, pair: Pair) -> tuple[Tensor | None, Preset, float]:
+        """The field that the slopes are followed from, by what is left of the preset, and the share of the step done.
+
+        A trained method's field where there is one; large displacements, searched, in parts of long bodies; or none.
+        """
+        proposal = self.guidance.proposal
+        if proposal is not None:
+            return proposal.start_on(pair.grid).to(pair.fixed.device), self.preset, 0.0
+        if not self.alignment.partial:
+            return None, self.preset, 0.0
+        coarse = coarse_spacing(self.target)
+        found = search_displacements(pair, coarse, lambda done: self.progress.done(_SEARCHED * done))
+        self.progress.log("Part of a long body: large displacements were searched before the slopes are followed.")
+        return found, self.preset.after_search(coarse / min(pair.grid.spacing)), _SEARCHED
+
+    def _on(self, grid: Grid) -> Pair:
+        return pair_on(grid, self.target, self.atlas, self.alignment.matrix)
 
 
 def _values(pair: Pair, similarity: Similarity, preset: Preset, field: Tensor) -> tuple[float, float]:
@@ -179,26 +193,3 @@ def _values(pair: Pair, similarity: Similarity, preset: Preset, field: Tensor) -
     before = pull.value(points, combined_weight(pair, points))
     points += field
     return before, pull.value(points, combined_weight(pair, points))
-
-
-def _pair(
-    wanted: Similarity,
-    budget: Budget,
-    most_voxels: float,
-    target: Scan,
-    atlas: Scan,
-    alignment: Alignment,
-    progress: Progress,
-) -> tuple[Pair, Similarity]:
-    """Both scans on a working grid that the memory allows, and the similarity to use on them."""
-    planned: Similarity = Similarity.LNCC if wanted is Similarity.AUTO else wanted
-    grid = budget.working_grid(target, most_voxels, planned)
-    pair = pair_on(grid, target, atlas, alignment.matrix)
-    if wanted is Similarity.AUTO:
-        planned, why = choose_similarity(pair, alignment.partial)
-        progress.log(f"The similarity is {planned.value}: {why}")
-        affordable = budget.working_grid(target, most_voxels, planned)
-        if affordable != grid:
-            grid, pair = affordable, pair_on(affordable, target, atlas, alignment.matrix)
-    budget.explain(grid, target, most_voxels, progress)
-    return pair, planned

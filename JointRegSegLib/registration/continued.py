@@ -12,13 +12,12 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from JointRegSegLib.fields import Shape, identity, sample, shape_of
+from JointRegSegLib.fields import Box, Shape, identity, sample, shape_of
 from JointRegSegLib.job import Similarity
 
 from .border import faded
 from .deformable import register
 from .landmarks import pinned
-from .overlap import Box
 from .pair import Pair
 from .presets import CONTINUED
 from .unfold import unfold

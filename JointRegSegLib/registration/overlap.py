@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from JointRegSegLib.fields import sample
+from JointRegSegLib.fields import Box, sample
 from JointRegSegLib.job import Similarity
 from JointRegSegLib.losses import image_gradient
 
@@ -21,8 +21,6 @@ from .similarity import Pull, pull_of
 
 _ONE = 255.0
 _MARGIN = 4
-
-Box = tuple[slice, slice, slice]
 
 
 def pull_between(pair: Pair, similarity: Similarity, windows: Sequence[int]) -> Pull:
