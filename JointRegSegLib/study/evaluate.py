@@ -154,6 +154,14 @@ def _pairs(asked: Study, labelled: int) -> tuple[list[Subject], list[Subject]]:
         )
     if asked.split is Split.TRAIN:
         targets = [subject for subject in targets if subject not in atlases]
+    if wanted == 0:
+        raise data_invalid(
+            asked.data,
+            f"{asked.atlases} atlases make no pair"
+            if asked.atlases is not None
+            else "the model was trained without labels, which leaves open how many scans are to be atlases",
+            "Give --atlases with a number of 1 or more.",
+        )
     if not atlases or not targets:
         raise data_invalid(asked.data, "it gives no pair of an atlas and a target", "Label more training scans.")
     return atlases, targets

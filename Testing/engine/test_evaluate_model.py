@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from JointRegSegLib.study import evaluate as evaluate_module
 from JointRegSegLib.study.evaluate import Arm, Record
 from JointRegSegLib.study.tables import MEAN, cells, markdown, write_tables
 from JointRegSegLib.study.train import Trained
+from JointRegSegLib.training.card import Card, load_card
 from Testing.engine.model_cases import trained_on_boxes
 from Testing.rig.need import need
 
@@ -147,6 +149,18 @@ def test_what_cannot_be_evaluated_is_refused(
     for words in (["--model", "m"], ["--labels", "l"], []):
         with pytest.raises(SystemExit):
             cli.main(["evaluate", *words])
+
+
+def test_a_model_that_was_trained_without_labels_asks_how_many_atlases(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unlabelled(model: Path) -> Card:
+        card = load_card(model)
+        return replace(card, training=card.training | {"labelled": 0})
+
+    monkeypatch.setattr(evaluate_module, "load_card", unlabelled)
+    assert cli.main(_command(trained, tmp_path / "out", "--split", "val")) == 2
+    assert "Give --atlases" in capsys.readouterr().err
 
 
 def test_tables_hold_means_and_deviations_over_pairs(tmp_path: Path) -> None:
