@@ -6,12 +6,13 @@ ARGS ?=
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test bench lint
+.PHONY: help env demo test test-older-slicer bench lint
 
 help:
 	@echo "make env    build .venv from requirements-test.lock (PYTHON=... chooses the interpreter)"
 	@echo "make demo   register a generated sample pair and write demo-output/ with its picture"
 	@echo "make test   run the tests (ARGS=... goes to pytest)"
+	@echo "make test-older-slicer   run those of the scene on the oldest slicer-core that is supported"
 	@echo "make lint   ruff, mypy and the import rules"
 	@echo "make bench  list the benchmark's parts and run the short one; PART=name DATA=folder runs one"
 
@@ -23,6 +24,9 @@ demo: env
 
 test: env
 	@$(PY) -m pytest $(ARGS)
+
+test-older-slicer: env
+	@.ci/older-slicer -m mrml $(ARGS)
 
 bench: env
 	@$(PY) -m Testing.benchmarks --part "$(PART)" --data "$(DATA)" $(ARGS)
