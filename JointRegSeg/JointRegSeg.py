@@ -308,12 +308,12 @@ class JointRegSegLogic(ScriptedLoadableModuleLogic):
 
         folder = Path(slicer.mrmlScene.GetCacheManager().GetRemoteCacheDirectory()) / "JointRegSegPhantom"
         files = write_pair(folder)
-        atlas = slicer.util.loadVolume(str(files.atlas), {"name": "Phantom atlas"})
-        labels = slicer.util.loadLabelVolume(str(files.atlas_labels), {"name": "Phantom atlas labels"})
+        atlas = slicer.util.loadVolume(str(files.atlas), {"name": _("Phantom atlas")})
+        labels = slicer.util.loadLabelVolume(str(files.atlas_labels), {"name": _("Phantom atlas labels")})
         colors = slicer.util.loadColorTable(str(files.table))
         labels.CreateDefaultDisplayNodes()
         labels.GetDisplayNode().SetAndObserveColorNodeID(colors.GetID())
-        target = slicer.util.loadVolume(str(files.target), {"name": "Phantom target"})
+        target = slicer.util.loadVolume(str(files.target), {"name": _("Phantom target")})
         return atlas, labels, target
 
 

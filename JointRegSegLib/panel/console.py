@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import slicer
+from slicer.i18n import tr as _
 
 from ..job import Code, Device, Event, JobError, LandmarkUse, Quality, Refinement, Similarity
 from ..job.fusion import Fusion
@@ -83,12 +84,16 @@ def refinement_of(session: RunSession) -> tuple[Inputs, Changes]:
     """
     if session.result is None:
         raise JobError(
-            Code.REQUEST_INVALID, "The run has no files to go on from.", "Run with keepFiles=True, and refine then."
+            Code.REQUEST_INVALID,
+            _("The run has no files to go on from."),
+            _("Run with keepFiles=True, and refine then."),
         )
     changes = find_changes(slicer.mrmlScene, session.nodes, session.result)
     if not changes.values:
         raise JobError(
-            Code.REQUEST_INVALID, "No structure was changed since the run.", "Edit the result's segmentation first."
+            Code.REQUEST_INVALID,
+            _("No structure was changed since the run."),
+            _("Edit the result's segmentation first."),
         )
     return session.inputs.refined(changes, session.result.folder), changes
 
@@ -118,8 +123,10 @@ def _of_nodes(images: Any, labels: Any, masks: Any, points: Any) -> tuple[AtlasS
     if any(len(each) != count for each in several):
         raise JobError(
             Code.REQUEST_INVALID,
-            f"atlas names {count} scans, and atlasLabels, atlasMask or atlasPoints another number.",
-            "Give as many of each, in the same order.",
+            _("atlas names {count} scans, and atlasLabels, atlasMask or atlasPoints another number.").format(
+                count=count
+            ),
+            _("Give as many of each, in the same order."),
         )
     names = ("atlas", "atlasLabels", "atlasMask", "atlasPoints")
     return tuple(

@@ -15,6 +15,7 @@ from ..job.fusion import Fusion
 from ..job.request import OPTIMISATION, START_AS_PLACED, START_AUTO
 from ..library.models import Installed
 from ..scene import AtlasSource, Changes
+from ..scene.translation import quoted
 from .entries import IMAGE, LABELS, MASK, POINTS, TABLE, EntryList
 
 START_WORDS = (START_AUTO, START_AS_PLACED)
@@ -193,8 +194,8 @@ def find_node(given: Any, what: str) -> Any:
     if found is None:
         raise JobError(
             Code.REQUEST_INVALID,
-            f"The scene has no node named {given} for {what}.",
-            "Give a node, or the name or ID of one in the scene.",
+            _("The scene has no node named {name} for {what}.").format(name=quoted(str(given)), what=what),
+            _("Give a node, or the name or ID of one in the scene."),
         )
     return found
 
@@ -209,4 +210,8 @@ def find_choice(kind: type[Choice], given: Any, what: str) -> Choice:
         return kind(given)
     except ValueError as problem:
         known = ", ".join(str(choice.value) for choice in kind)
-        raise JobError(Code.REQUEST_INVALID, f"{what} is {given}.", f"Give one of: {known}.") from problem
+        raise JobError(
+            Code.REQUEST_INVALID,
+            _("{what} is {given}.").format(what=what, given=given),
+            _("Give one of: {known}.").format(known=known),
+        ) from problem

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import qt
 import slicer
+from slicer.i18n import tr as _
 
 from ..job import Code, Event, JobError, Kind, Request, Result
 from ..scene import AtlasSource, Grids, load_result, request_from_nodes
@@ -173,7 +174,7 @@ class RunSession:
             self._atlas_ids = _ids_by_name(inputs.atlases)
             self.target_id = inputs.target.GetID()
             if slicer.mrmlScene.GetNodeByID(self.target_id or "") is not inputs.target:
-                raise JobError(Code.REQUEST_INVALID, "The target was deleted before its turn.", "Load it again.")
+                raise JobError(Code.REQUEST_INVALID, _("The target was deleted before its turn."), _("Load it again."))
             request, self.notes = request_from_nodes(
                 slicer.mrmlScene, inputs=work_folder, output=self._folder / "result", **inputs.arguments()
             )
@@ -208,7 +209,7 @@ class RunSession:
 
     def _finish(self, result: Result) -> None:
         if self.state is State.CANCELLING:  # it ended before it heard
-            raise JobError(Code.CANCELLED, "The run was cancelled.")
+            raise JobError(Code.CANCELLED, _("The run was cancelled."))
         names = iter(self._atlas_ids)
         # Of several atlases the transforms are those of the one that the result names.
         atlas_id = self._atlas_ids.get(result.manifest.get("most_alike", next(names, "")), "")
@@ -260,7 +261,7 @@ def _ids_by_name(atlases: tuple[AtlasSource, ...]) -> dict[str, str]:
     }
 
 
-def _nothing(*_: Any) -> None:
+def _nothing(*what: Any) -> None:
     """Nobody listens."""
 
 
@@ -268,6 +269,8 @@ def _unexpected(problem: Exception) -> JobError:
     logging.getLogger(__name__).error("A run ended in an unexpected error", exc_info=problem)
     return JobError(
         Code.INTERNAL,
-        f"Something went wrong inside JointRegSeg ({type(problem).__name__}: {problem}).",
-        "Please report it together with the text that Copy report gives.",
+        _("Something went wrong inside JointRegSeg ({kind}: {problem}).").format(
+            kind=type(problem).__name__, problem=problem
+        ),
+        _("Please report it together with the text that Copy report gives."),
     )

@@ -11,6 +11,8 @@ from ..job import Code, JobError
 from ..volumes import Grid
 from .geometry import Voxels, ijk_to_ras, voxels_of, vtk_image
 from .labels import add_segments, labels_of_segmentation
+from .translation import quoted
+from .translation import tr as _
 
 
 def carry_over(scene: Any, node: Any, transform: Any) -> Any:
@@ -31,8 +33,10 @@ def carry_over(scene: Any, node: Any, transform: Any) -> Any:
     if not any(node.IsA(f"vtkMRML{kind}Node") for kind in ("Markups", "Model", "Segmentation", "ScalarVolume")):
         raise JobError(
             Code.REQUEST_INVALID,
-            f"“{node.GetName()}” cannot be carried over: it is a {node.GetNodeTagName()}.",
-            "Give points, a model, a volume or a segmentation.",
+            _("{name} cannot be carried over: it is a {kind}.").format(
+                name=quoted(node.GetName()), kind=node.GetNodeTagName()
+            ),
+            _("Give points, a model, a volume or a segmentation."),
         )
     path = _through(scene, node, transform)
     try:

@@ -12,6 +12,7 @@ from ..volumes import LabelTable, present_values
 from .geometry import ijk_to_ras, voxels_of, vtk_image
 from .labels import labels_of_segmentation, table_of_label_map
 from .outputs import RunNodes
+from .translation import tr as _
 
 _SQUARES = 8
 _DARK, _BRIGHT = 1.0, 99.0
@@ -29,7 +30,9 @@ def checkerboard(scene: Any, run: RunNodes, target: Any) -> Any:
     here, there = _shades(voxels_of(target).resampled(grid, nearest=False)), _shades(shown.array)
     side = max(1, max(grid.size) // _SQUARES)
     k, j, i = np.ogrid[tuple(slice(n) for n in grid.shape)]
-    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", f"{target.GetName()} checkerboard")
+    node = scene.AddNewNodeByClass(
+        "vtkMRMLScalarVolumeNode", _("{target} checkerboard").format(target=target.GetName())
+    )
     node.SetIJKToRASMatrix(ijk_to_ras(grid))
     node.SetAndObserveImageData(vtk_image(np.where((k // side + j // side + i // side) % 2, there, here)))
     node.CreateDefaultDisplayNodes()

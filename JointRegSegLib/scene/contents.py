@@ -15,8 +15,7 @@ from ..job import result as files
 from ..volumes import Grid, LabelTable, read_affine, read_field, read_label_map
 from ..volumes.images import load_image, require_finite, require_scalar
 from .geometry import Matrix
-
-_ADVICE = "Run again; if it happens again, the files were changed after the run or the disk is failing."
+from .translation import tr as _
 
 
 @dataclass(frozen=True)
@@ -76,13 +75,17 @@ class Contents:
         inverse = _file_grid(result.path(files.FIELD_INVERSE))
         for name, grid in grids.items():
             if not grid.same_as(named.grid):
-                raise _invalid(result, f"{name} and {files.SEGMENTATION} are on different grids.")
+                raise _invalid(
+                    result, _("{file} and {other} are on different grids.").format(file=name, other=files.SEGMENTATION)
+                )
         if expected is not None and not expected.target.same_as(named.grid):
-            raise _invalid(result, "its images are not on the target's grid.")
+            raise _invalid(result, _("its images are not on the target's grid."))
         if expected is not None and not any(grid.same_as(inverse) for grid in expected.atlases):
-            raise _invalid(result, f"{files.FIELD_INVERSE} is not on the atlas's grid.")
+            raise _invalid(result, _("{file} is not on the atlas's grid.").format(file=files.FIELD_INVERSE))
         if not np.array_equal(sitk.GetArrayViewFromImage(labels), named.array):
-            raise _invalid(result, f"{files.LABELS} and {files.SEGMENTATION} do not say the same.")
+            raise _invalid(
+                result, _("{file} and {other} do not say the same.").format(file=files.LABELS, other=files.SEGMENTATION)
+            )
         return cls(
             result=result,
             grid=expected.target if expected is not None else named.grid,
@@ -118,9 +121,13 @@ def _file_grid(path: Path) -> Grid:
     try:
         reader.ReadImageInformation()
     except RuntimeError:
-        raise JobError(Code.FILE_UNREADABLE, f"{path} cannot be read.") from None
+        raise JobError(Code.FILE_UNREADABLE, _("{file} cannot be read.").format(file=path)) from None
     return Grid(reader.GetSize(), reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection())
 
 
 def _invalid(result: Result, what: str) -> JobError:
-    return JobError(Code.RESULT_INVALID, f"The result in {result.folder} is not valid: {what}", _ADVICE)
+    return JobError(
+        Code.RESULT_INVALID,
+        _("The result in {folder} is not valid: {what}").format(folder=result.folder, what=what),
+        _("Run again; if it happens again, the files were changed after the run or the disk is failing."),
+    )

@@ -14,6 +14,8 @@ from ..volumes import LabelMap, present_values, read_label_map
 from .geometry import RAS_LPS, Voxels, ijk_to_ras
 from .labels import layers_on, oriented_image, overlap, segment_id, with_label_maps
 from .outputs import RunNodes
+from .translation import quoted
+from .translation import tr as _
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,12 @@ def find_changes(scene: Any, run: RunNodes, result: Result) -> Changes:
     """
     node = scene.GetNodeByID(run.segmentation)
     if node is None:
-        raise JobError(Code.REQUEST_INVALID, "The segmentation of this result was deleted.", "Run again.")
+        raise JobError(Code.REQUEST_INVALID, _("The segmentation of this result was deleted."), _("Run again."))
     if node.GetParentTransformNode() is not None:
         raise JobError(
             Code.REQUEST_INVALID,
-            f"The segmentation “{node.GetName()}” is under a transform.",
-            "Take it out of the transform: corrections belong where the target is.",
+            _("The segmentation {name} is under a transform.").format(name=quoted(node.GetName())),
+            _("Take it out of the transform: corrections belong where the target is."),
         )
     earlier = read_label_map(result.path(files.SEGMENTATION))
     values = {segment_id(value): value for value in earlier.table}
@@ -74,7 +76,7 @@ def find_changes(scene: Any, run: RunNodes, result: Result) -> Changes:
 
 def _merged(node: Any, earlier: LabelMap, values: dict[str, int], before: NDArray[np.uint16]) -> NDArray[np.uint16]:
     like = Voxels(before, RAS_LPS @ earlier.grid.matrix)
-    segmentation, _ = with_label_maps(node, like)
+    segmentation = with_label_maps(node, like)[0]
     geometry = oriented_image(np.zeros(before.shape, np.uint8), ijk_to_ras(earlier.grid))
     merged = np.zeros_like(before)
     for layer in layers_on(segmentation, geometry, values):

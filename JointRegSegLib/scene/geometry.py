@@ -12,6 +12,8 @@ from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from ..job import Code, JobError
 from ..volumes import Grid, Volume
+from .translation import quoted
+from .translation import tr as _
 
 Matrix = NDArray[np.float64]
 RAS_LPS = np.diag((-1.0, -1.0, 1.0, 1.0))
@@ -51,7 +53,7 @@ class Voxels:
         points = self._to_world_lps(indices)
         ones = np.ones((len(indices), 1))
         linear = np.linalg.lstsq(np.hstack([indices, ones]), points, rcond=None)[0][:3].T
-        u, _, vt = np.linalg.svd(linear / np.linalg.norm(linear, axis=0))
+        u, _s, vt = np.linalg.svd(linear / np.linalg.norm(linear, axis=0))
         direction, spacing = u @ vt, np.linalg.norm(linear, axis=0)
         along = points @ direction / spacing
         low, high = along.min(axis=0) + 0.5, along.max(axis=0) - 0.5
@@ -108,13 +110,19 @@ def voxels_of(node: Any) -> Voxels:
     """
     image = node.GetImageData()
     if image is None or image.GetPointData().GetScalars() is None:
-        raise JobError(Code.IMAGE_EMPTY, f"The node “{node.GetName()}” holds no image.", "Load the scan again.")
+        raise JobError(
+            Code.IMAGE_EMPTY,
+            _("The node {name} holds no image.").format(name=quoted(node.GetName())),
+            _("Load the scan again."),
+        )
     components = image.GetNumberOfScalarComponents()
     if components != 1:
         raise JobError(
             Code.NOT_3D,
-            f"The node “{node.GetName()}” has {components} values in each voxel.",
-            "Give a volume with one number per voxel; of a color image or time series take one component.",
+            _("The node {name} has {count} values in each voxel.").format(
+                name=quoted(node.GetName()), count=components
+            ),
+            _("Give a volume with one number per voxel; of a color image or time series take one component."),
         )
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
@@ -130,7 +138,7 @@ def right_angled(ijk_to_ras: Matrix, size: tuple[int, int, int]) -> Grid | None:
     direction = lps[:3, :3] / spacing
     if np.abs(direction.T @ direction - np.eye(3)).max() > _RIGHT_ANGLES:
         return None
-    u, _, vt = np.linalg.svd(direction)
+    u, _s, vt = np.linalg.svd(direction)
     a, b, c = (float(value) for value in spacing)
     x, y, z = (float(value) for value in lps[:3, 3])
     return Grid(size, (a, b, c), (x, y, z), tuple(float(value) for value in (u @ vt).ravel()))

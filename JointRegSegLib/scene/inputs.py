@@ -20,6 +20,8 @@ from .corrections import Changes
 from .geometry import RAS_LPS, Voxels, matrix_of, voxels_of
 from .labels import labels_of_segmentation, table_of_label_map
 from .points import write_points
+from .translation import quoted
+from .translation import tr as _
 
 ATLAS, ATLAS_LABELS, ATLAS_MASK = "atlas{}.nrrd", "atlas{}_labels.seg.nrrd", "atlas{}_mask.nrrd"
 ATLAS_POINTS, TARGET_POINTS = "atlas{}_points.mrk.json", "target_points.mrk.json"
@@ -105,12 +107,12 @@ def request_from_nodes(
             LANDMARKS_INVALID, OUTPUT_UNWRITABLE, DISK_FULL.
     """
     export = Export(scene, inputs)
-    target_scan = export.volume(target, TARGET, "target")
+    target_scan = export.volume(target, TARGET, _("target"))
     request = Request(
         atlases=tuple(export.atlas(source, number) for number, source in enumerate(atlases, 1)),
         target=inputs / TARGET,
         output=output,
-        target_mask=export.mask(target_mask, TARGET_MASK, target_scan, "target"),
+        target_mask=export.mask(target_mask, TARGET_MASK, target_scan, _("target")),
         quality=quality,
         similarity=similarity,
         start=export.start(start),
@@ -124,7 +126,7 @@ def request_from_nodes(
         refinement=refinement,
         fusion=fusion,
         most_atlases=most_atlases,
-        landmarks=export.points(target_points, TARGET_POINTS, "target"),
+        landmarks=export.points(target_points, TARGET_POINTS, _("target")),
         landmark_use=landmark_use,
         corrections=export.corrections(changes),
         corrected=changes.values if changes is not None else (),
@@ -152,7 +154,9 @@ class Export:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as problem:
             raise JobError(
-                Code.OUTPUT_UNWRITABLE, f"{folder} cannot be made: {problem.strerror}.", "Choose another folder."
+                Code.OUTPUT_UNWRITABLE,
+                _("{folder} cannot be made: {problem}.").format(folder=folder, problem=problem.strerror),
+                _("Choose another folder."),
             ) from problem
 
     def volume(self, given: Any, file: str, role: str) -> _Scan:
@@ -163,25 +167,28 @@ class Export:
         if resampled:
             size = " x ".join(str(n) for n in volume.grid.size)
             self.notes.append(
-                f"The {role} “{node.GetName()}” is under a transform that shears or bends it, so a copy resampled "
-                f"in world space is used ({size} voxels)."
+                _(
+                    "The {role} {name} is under a transform that shears or bends it, so a copy resampled in world space"
+                    " is used ({size} voxels)."
+                ).format(role=role, name=quoted(node.GetName()), size=size)
             )
         elif node.GetParentTransformNode() is not None:
-            self.notes.append(f"The {role} “{node.GetName()}” is used where its transform places it.")
+            note = _("The {role} {name} is used where its transform places it.")
+            self.notes.append(note.format(role=role, name=quoted(node.GetName())))
         write_image(self._folder / file, to_sitk(volume.array, volume.grid), compress=False)
         return _Scan(voxels, volume.grid)
 
     def atlas(self, source: AtlasSource, number: int) -> Atlas:
         """Write an atlas, or name its files."""
-        points = self.points(source.points, ATLAS_POINTS.format(number), "atlas")
+        points = self.points(source.points, ATLAS_POINTS.format(number), _("atlas"))
         if source.is_file:
             return Atlas(source.image, source.labels, source.table, landmarks=points, name=source.name)
         file = ATLAS.format(number)
-        scan = self.volume(source.image, file, "atlas")
+        scan = self.volume(source.image, file, _("atlas"))
         return Atlas(
             image=self._folder / file,
             labels=self.labels(source.labels, ATLAS_LABELS.format(number), scan),
-            mask=self.mask(source.mask, ATLAS_MASK.format(number), scan, "atlas"),
+            mask=self.mask(source.mask, ATLAS_MASK.format(number), scan, _("atlas")),
             landmarks=points,
             name=source.name,
         )
@@ -190,7 +197,9 @@ class Export:
         """Write points, or nothing where none are given."""
         if given is None or given == "":
             return None
-        write_points(self._folder / file, self._node(given, ("vtkMRMLMarkupsNode",), f"{role} points"))
+        write_points(
+            self._folder / file, self._node(given, ("vtkMRMLMarkupsNode",), _("{role} points").format(role=role))
+        )
         return self._folder / file
 
     def corrections(self, changes: Changes | None) -> Path | None:
@@ -202,7 +211,7 @@ class Export:
 
     def labels(self, given: Any, file: str, scan: _Scan) -> Path:
         """Write the atlas's labels on the atlas's grid, with names, colors and terminology."""
-        node = self._node(given, ("vtkMRMLLabelMapVolumeNode", "vtkMRMLSegmentationNode"), "atlas labels")
+        node = self._node(given, ("vtkMRMLLabelMapVolumeNode", "vtkMRMLSegmentationNode"), _("atlas labels"))
         if node.IsA("vtkMRMLSegmentationNode"):
             voxels, table = labels_of_segmentation(node, scan.voxels)
         else:
@@ -213,12 +222,13 @@ class Export:
         if not values:
             raise JobError(
                 Code.LABELS_ELSEWHERE,
-                f"The labels “{node.GetName()}” lie nowhere on the atlas.",
-                "Give labels that were drawn on the atlas, and put both under the same transform.",
+                _("The labels {name} lie nowhere on the atlas.").format(name=quoted(node.GetName())),
+                _("Give labels that were drawn on the atlas, and put both under the same transform."),
             )
         lost = [label.name for value, label in table.items() if value not in values]
         if lost:
-            self.notes.append(f"Without voxels on the atlas, and so left out: {', '.join(lost)}.")
+            note = _("Without voxels on the atlas, and so left out: {names}.")
+            self.notes.append(note.format(names=", ".join(quoted(each) for each in lost)))
         write_segmentation(self._folder / file, LabelMap(array, scan.grid, table.restricted(values)))
         return self._folder / file
 
@@ -226,14 +236,16 @@ class Export:
         """Write a mask on its scan's grid, or nothing where none is given."""
         if given is None or given == "":
             return None
-        node = self._node(given, _MASKS, f"{role} mask")
+        node = self._node(given, _MASKS, _("{role} mask").format(role=role))
         if node.IsA("vtkMRMLMarkupsROINode"):
             return self._region(node, file, scan, role)
         segmented = node.IsA("vtkMRMLSegmentationNode")
         voxels = labels_of_segmentation(node, scan.voxels, overlap_allowed=True)[0] if segmented else voxels_of(node)
         if not voxels.array.any():
             raise JobError(
-                Code.MASK_EMPTY, f"The mask “{node.GetName()}” leaves no voxel.", "Mark the voxels to compare with 1."
+                Code.MASK_EMPTY,
+                _("The mask {name} leaves no voxel.").format(name=quoted(node.GetName())),
+                _("Mark the voxels to compare with 1."),
             )
         binary = Voxels((voxels.array != 0).astype(np.uint8), voxels.ijk_to_ras, voxels.parent)
         return self._mask_file(node, binary.resampled(scan.grid, nearest=True), file, scan, role)
@@ -253,8 +265,8 @@ class Export:
         if not array.any():
             raise JobError(
                 Code.MASK_ELSEWHERE,
-                f"The mask “{node.GetName()}” lies nowhere on the {role}.",
-                f"Give a mask that was drawn on the {role}, and put both under the same transform.",
+                _("The mask {name} lies nowhere on the {role}.").format(name=quoted(node.GetName()), role=role),
+                _("Give a mask that was drawn on the {role}, and put both under the same transform.").format(role=role),
             )
         write_image(self._folder / file, to_sitk(array, scan.grid), compress=False)
         return self._folder / file
@@ -266,7 +278,9 @@ class Export:
             return str(given)
         if not node.IsTransformToWorldLinear():
             raise JobError(
-                Code.START_INVALID, f"The start “{node.GetName()}” is not linear.", "Give a rigid or affine transform."
+                Code.START_INVALID,
+                _("The start {name} is not linear.").format(name=quoted(node.GetName())),
+                _("Give a rigid or affine transform."),
             )
         from_world = vtk.vtkMatrix4x4()
         node.GetMatrixTransformFromWorld(from_world)
@@ -282,7 +296,7 @@ class Export:
             write_image(file, to_sitk(voxels.array, plain), compress=False)
             labels = read_label_map(file)
         except JobError as problem:
-            message = problem.message.replace(str(file), f"“{node.GetName()}”")
+            message = problem.message.replace(str(file), quoted(node.GetName()))
             raise JobError(problem.code, message, problem.advice) from problem
         finally:
             file.unlink(missing_ok=True)
@@ -291,11 +305,19 @@ class Export:
     def _node(self, given: Any, classes: tuple[str, ...], role: str) -> Any:
         node = self._scene.GetNodeByID(given) if isinstance(given, str) and given else given
         if node is None or node == "":
-            raise JobError(Code.REQUEST_INVALID, f"There is no {role}.", f"Choose the {role} first.")
+            raise JobError(
+                Code.REQUEST_INVALID,
+                _("There is no {role}.").format(role=role),
+                _("Choose the {role} first.").format(role=role),
+            )
         if not any(node.IsA(name) for name in classes):
             raise JobError(
                 Code.REQUEST_INVALID,
-                f"“{node.GetName()}” cannot be the {role}: it is a {node.GetNodeTagName()}.",
-                f"Give a {' or a '.join(name.removeprefix('vtkMRML').removesuffix('Node') for name in classes)}.",
+                _("{name} cannot be the {role}: it is a {kind}.").format(
+                    name=quoted(node.GetName()), role=role, kind=node.GetNodeTagName()
+                ),
+                _("Give one of these: {kinds}.").format(
+                    kinds=", ".join(each.removeprefix("vtkMRML").removesuffix("Node") for each in classes)
+                ),
             )
         return node

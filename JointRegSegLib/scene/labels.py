@@ -16,6 +16,8 @@ from ..volumes import Label, LabelTable, present_values
 from ..volumes.labels import MAX_VALUE
 from ..volumes.terminology import from_entry, to_entry
 from .geometry import Matrix, Voxels, array_of, matrix_of, vtk_image, vtk_matrix
+from .translation import quoted
+from .translation import tr as _
 
 _BINARY = "Binary labelmap"
 
@@ -146,13 +148,17 @@ def _table(segmentation: Any) -> tuple[LabelTable, dict[str, int]]:
     own = [int(segmentation.GetSegment(i).GetLabelValue()) for i in ids]
     distinct = len(set(own)) == len(own) and min(own) >= 1 and max(own) <= MAX_VALUE
     if not distinct and len(ids) > MAX_VALUE:
-        raise JobError(Code.LABELS_TOO_LARGE, f"There are {len(ids)} segments.", f"Give {MAX_VALUE} or fewer.")
+        raise JobError(
+            Code.LABELS_TOO_LARGE,
+            _("There are {count} segments.").format(count=len(ids)),
+            _("Give {count} or fewer.").format(count=MAX_VALUE),
+        )
     values = dict(zip(ids, own if distinct else range(1, len(ids) + 1), strict=True))
     return LabelTable(_label_from_segment(segmentation.GetSegment(i), value) for i, value in values.items()), values
 
 
 def _label_from_segment(segment: Any, value: int) -> Label:
-    name = segment.GetName() or f"label {value}"
+    name = segment.GetName() or _("label {value}").format(value=value)
     return Label(value, name, _bytes(segment.GetColor()), from_entry(segment.GetTerminology()))
 
 
@@ -213,7 +219,9 @@ def _first_voxel_at(geometry: Any) -> Matrix:
 
 def _empty(node: Any) -> JobError:
     return JobError(
-        Code.LABELS_EMPTY, f"The segmentation “{node.GetName()}” has no voxels.", "Give a segmentation with structures."
+        Code.LABELS_EMPTY,
+        _("The segmentation {name} has no voxels.").format(name=quoted(node.GetName())),
+        _("Give a segmentation with structures."),
     )
 
 
@@ -221,6 +229,8 @@ def overlap(node: Any, first: str, second: str) -> JobError:
     """The error for two segments of a node that share voxels."""
     return JobError(
         Code.SEGMENTS_OVERLAP,
-        f"The segments “{first}” and “{second}” of “{node.GetName()}” overlap.",
-        "A voxel can have one label only: remove the overlap in the Segment Editor (Logical operators, Subtract).",
+        _("The segments {first} and {second} of {name} overlap.").format(
+            first=quoted(first), second=quoted(second), name=quoted(node.GetName())
+        ),
+        _("A voxel can have one label only: remove the overlap in the Segment Editor (Logical operators, Subtract)."),
     )

@@ -19,8 +19,8 @@ from .contents import Contents, Grids
 from .geometry import ijk_to_ras, voxels_of, vtk_image
 from .labels import add_segments, color_table
 from .transforms import add_transform, coarsened, composite, displacement, residual, set_up_grid, with_rim
+from .translation import tr as _
 
-_COLUMNS = ("group", "name", "value", "unit", "status")
 _JACOBIAN_SHADES = 256
 
 
@@ -106,31 +106,35 @@ class _Loader:
         self._contents = contents
         self._target = target
         self._atlas = atlas
-        self._name = target.GetName() if target is not None else "target"
+        self._name = target.GetName() if target is not None else _("target")
         if refined:
-            self._name += " refined"
+            self._name = _("{name} refined").format(name=self._name)
 
     def load(self) -> RunNodes:
         """Add everything."""
-        name, contents = self._name, self._contents
-        label_colors = color_table(self._scene, f"{name} label names", contents.table)
-        labels = self._volume(f"{name} labels", contents.labels, "vtkMRMLLabelMapVolumeNode", label_colors)
-        segmentation = self._segmentation(f"{name} segmentation", labels)
-        warped = self._volume(f"Atlas on {name}", contents.warped_atlas, "vtkMRMLScalarVolumeNode")
-        jacobian_colors = _jacobian_colors(self._scene, f"{name} volume change colors")
-        jacobian = self._volume(f"{name} volume change", contents.jacobian, "vtkMRMLScalarVolumeNode", jacobian_colors)
+        contents = self._contents
+        label_colors = color_table(self._scene, self._called(_("{name} label names")), contents.table)
+        labels = self._volume(_("{name} labels"), contents.labels, "vtkMRMLLabelMapVolumeNode", label_colors)
+        segmentation = self._segmentation(_("{name} segmentation"), labels)
+        warped = self._volume(_("Atlas on {name}"), contents.warped_atlas, "vtkMRMLScalarVolumeNode")
+        shades = _jacobian_colors(self._scene, self._called(_("{name} volume change colors")))
+        jacobian = self._volume(_("{name} volume change"), contents.jacobian, "vtkMRMLScalarVolumeNode", shades)
         jacobian.GetDisplayNode().SetAutoWindowLevel(False)
         jacobian.GetDisplayNode().SetWindowLevelMinMax(0.0, 2.0)
         to_target, deformation = self._forward(labels)
-        to_atlas = self._transform(f"{name} to atlas", files.FIELD_INVERSE, self._target, self._atlas)[0]
-        quality = self._table(f"{name} quality")
+        to_atlas = self._transform(_("{name} to atlas"), files.FIELD_INVERSE, self._target, self._atlas)[0]
+        quality = self._table(_("{name} quality"))
         shown = (segmentation, labels, to_target, to_atlas, deformation, warped, jacobian, quality)
         for node in shown:
             self._sign(node)
-        return RunNodes(*(node.GetID() for node in (*shown, label_colors, jacobian_colors)), folder=self._folder(shown))
+        return RunNodes(*(node.GetID() for node in (*shown, label_colors, shades)), folder=self._folder(shown))
+
+    def _called(self, name: str) -> str:
+        """A node's name, with the target's in it."""
+        return name.format(name=self._name)
 
     def _volume(self, name: str, array: NDArray[Any], kind: str, colors: Any = None) -> Any:
-        node = self._scene.AddNewNodeByClass(kind, name)
+        node = self._scene.AddNewNodeByClass(kind, self._called(name))
         node.SetIJKToRASMatrix(ijk_to_ras(self._contents.grid))
         node.SetAndObserveImageData(vtk_image(array))
         node.CreateDefaultDisplayNodes()
@@ -139,7 +143,7 @@ class _Loader:
         return node
 
     def _segmentation(self, name: str, labels: Any) -> Any:
-        node = self._scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+        node = self._scene.AddNewNodeByClass("vtkMRMLSegmentationNode", self._called(name))
         node.CreateDefaultDisplayNodes()
         node.SetReferenceImageGeometryParameterFromVolumeNode(labels)
         if self._target is not None and _lies_on(self._target, self._contents.grid):
@@ -153,9 +157,11 @@ class _Loader:
         Slicer draws a transform where it takes the points. An affine between two scanners' coordinates takes them out
         of the view, so what is drawn is the residual alone, which stays on the target.
         """
-        node, rest, grid = self._transform(f"Atlas to {self._name}", files.FIELD, self._atlas, self._target)
+        node, rest, grid = self._transform(_("Atlas to {name}"), files.FIELD, self._atlas, self._target)
         drawn = add_transform(
-            self._scene, f"{self._name} deformation (for display)", displacement(*coarsened(rest, grid))
+            self._scene,
+            self._called(_("{name} deformation (for display)")),
+            displacement(*coarsened(rest, grid)),
         )
         set_up_grid(drawn, region.GetID(), max(self._contents.grid.extent))
         return node, drawn
@@ -164,7 +170,7 @@ class _Loader:
         """A transform node, and the residual and grid that it holds beside the affine."""
         vectors, grid, affine = self._contents.field(file)
         rest, wider = with_rim(residual(vectors, grid, affine), grid)
-        node = add_transform(self._scene, name, composite(rest, wider, affine))
+        node = add_transform(self._scene, self._called(name), composite(rest, wider, affine))
         set_up_grid(node, moving.GetID() if moving is not None else "", max(grid.extent))
         for role, other in (
             (node.GetMovingNodeReferenceRole(), moving),
@@ -175,9 +181,9 @@ class _Loader:
         return node, rest, wider
 
     def _table(self, name: str) -> Any:
-        node = self._scene.AddNewNodeByClass("vtkMRMLTableNode", name)
+        node = self._scene.AddNewNodeByClass("vtkMRMLTableNode", self._called(name))
         rows = self._contents.quality.rows()
-        for column, header in enumerate(_COLUMNS):
+        for column, header in enumerate((_("group"), _("name"), _("value"), _("unit"), _("status"))):
             values = vtk.vtkStringArray()
             values.SetName(header)
             for row in rows:

@@ -8,8 +8,9 @@ from typing import Any
 import slicer
 import vtk
 
+from .translation import tr as _
+
 Series = Mapping[str, tuple[Sequence[int], Sequence[float]]]
-_STEP, _VALUE = "step", "value"
 
 
 class CurvesPlot:
@@ -32,7 +33,7 @@ class CurvesPlot:
         if chart is None:
             chart = self._scene.AddNewNodeByClass("vtkMRMLPlotChartNode", self._title)
             chart.SetTitle(self._title)
-            chart.SetXAxisTitle(_STEP)
+            chart.SetXAxisTitle(_("step"))
             self._chart_id, self._series_ids = chart.GetID(), {}
         for name, (steps, values) in series.items():
             self._curve(chart, name).SetAndObserveTableNodeID(self._table(name, steps, values).GetID())
@@ -50,8 +51,8 @@ class CurvesPlot:
         node = self._scene.GetNodeByID(self._series_ids.get(name, ""))
         if node is None:
             node = self._scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", name)
-            node.SetXColumnName(_STEP)
-            node.SetYColumnName(_VALUE)
+            node.SetXColumnName(_("step"))
+            node.SetYColumnName(_("value"))
             node.SetPlotType(node.PlotTypeScatter)
             node.SetMarkerStyle(node.MarkerStyleNone)
             node.SetUniqueColor()
@@ -61,9 +62,11 @@ class CurvesPlot:
 
     def _table(self, name: str, steps: Sequence[int], values: Sequence[float]) -> Any:
         series = self._scene.GetNodeByID(self._series_ids[name])
-        node = series.GetTableNode() or self._scene.AddNewNodeByClass("vtkMRMLTableNode", f"{name} curve")
+        node = series.GetTableNode() or self._scene.AddNewNodeByClass(
+            "vtkMRMLTableNode", _("{name} curve").format(name=name)
+        )
         table = vtk.vtkTable()
-        for title, column in ((_STEP, steps), (_VALUE, values)):
+        for title, column in ((_("step"), steps), (_("value"), values)):
             array = vtk.vtkDoubleArray()
             array.SetName(title)
             for value in column:

@@ -8,6 +8,8 @@ from typing import Any
 
 from ..job import Code, JobError
 from ..job.folders import write_whole
+from .translation import quoted
+from .translation import tr as _
 
 
 def write_points(path: Path, node: Any) -> None:
@@ -25,8 +27,8 @@ def write_points(path: Path, node: Any) -> None:
     if not placed:
         raise JobError(
             Code.LANDMARKS_INVALID,
-            f"The list “{node.GetName()}” holds no placed points.",
-            "Place the same points in the atlas and in the target.",
+            _("The list {name} holds no placed points.").format(name=quoted(node.GetName())),
+            _("Place the same points in the atlas and in the target."),
         )
     markups = [{"type": "Fiducial", "coordinateSystem": "LPS", "controlPoints": placed}]
     write_whole(path, json.dumps({"markups": markups}))

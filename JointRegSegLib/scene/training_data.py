@@ -10,6 +10,7 @@ from typing import Any
 
 from ..job.folders import write_whole
 from .inputs import AtlasSource, Export
+from .translation import tr as _
 
 LIST = "scans.csv"
 _ENOUGH_TO_VALIDATE = 3
@@ -39,7 +40,7 @@ def write_training_set(scene: Any, labelled: Sequence[AtlasSource], unlabelled: 
     for number, scan in enumerate(unlabelled, 1):
         file = scan if isinstance(scan, Path) else folder / f"scan{number}.nrrd"
         if not isinstance(scan, Path):
-            export.volume(scan, file.name, "scan")
+            export.volume(scan, file.name, _("scan"))
         rows.append((_written(file, folder), "", "train"))
     path = folder / LIST
     text = io.StringIO()

@@ -26,6 +26,7 @@ PROPERTIES = {
     "width",
 }
 FOR_QT_CLASSES = {"Property", "Signal", "Slot"}
+IN_SLICER = [file for room in ("panel", "scene") for file in sorted((SOURCES / "JointRegSegLib" / room).glob("*.py"))]
 
 
 @pytest.fixture(params=FILES, ids=lambda file: file.name)
@@ -100,3 +101,16 @@ def test_qt_is_given_no_keyword_arguments(tree: ast.Module) -> None:
 def test_the_module_file_is_no_command_line_program() -> None:
     """Slicer takes a Python file that begins with #! for one."""
     assert not FILES[0].read_text(encoding="utf-8").startswith("#!")
+
+
+@pytest.mark.parametrize("file", IN_SLICER, ids=lambda file: f"{file.parent.name}/{file.name}")
+def test_names_of_nodes_and_errors_made_in_slicer_can_be_translated(file: Path) -> None:
+    bare = [
+        f"line {argument.lineno}"
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).rpartition(".")[2] in {"AddNewNodeByClass", "JobError", "SetTitle", "SetXAxisTitle"}
+        for argument in node.args
+        if isinstance(argument, ast.JoinedStr) or (isinstance(argument, ast.Constant) and " " in str(argument.value))
+    ]
+    assert bare == []
