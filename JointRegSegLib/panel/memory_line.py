@@ -2,17 +2,44 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from slicer.i18n import tr as _
 
-from ..job import JobError
+from ..job import Device, JobError
+from ..methods import REGISTERING
+from ..scene import file_grid
+from ..service.client import TorchDevice, TorchState
 from ..service.forecast import Ask, Forecast, forecast
 from .background import Background
 from .inputs import Inputs
 from .setup_section import chosen_python
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What is asked, and what the answer's words depend on.
+
+    Attributes:
+        ask: of the atlases in the scene alone.
+        files: the atlases on disk, whose size is read in the background.
+        several: whether there is more than one atlas.
+        card: the graphics card that computes, or None.
+    """
+
+    ask: Ask
+    files: tuple[Path, ...]
+    several: bool
+    card: TorchDevice | None
+
+    def answer(self, python: str | None) -> Forecast:
+        """Blocks for seconds; `JobError` where a file cannot be read, and as of `forecast`."""
+        largest = max([self.ask.atlas_voxels, *(math.prod(file_grid(file).size) for file in self.files)])
+        return forecast(replace(self.ask, atlas_voxels=largest), python)
 
 
 class MemoryLine:
@@ -25,60 +52,73 @@ class MemoryLine:
     def __init__(self, label: Any) -> None:
         self._label = label
         self._background = Background()
-        self._asked: tuple[Ask, bool] | None = None
+        self._asked: _Question | None = None
 
     def close(self) -> None:
         """Hear nothing any more."""
         self._background.close()
 
-    def update(self, runs: Sequence[Inputs]) -> None:
-        """Show the memory of these runs; nothing where there are none that could begin."""
-        asked = (_ask_for(runs), any(len(inputs.atlases) > 1 for inputs in runs)) if runs else None
+    def update(self, runs: Sequence[Inputs], torch: TorchState | None) -> None:
+        """Show the memory of these runs; nothing where there are none that could begin, or PyTorch is not known."""
+        asked = _question(runs, torch) if runs and torch is not None else None
         if asked == self._asked:
             return
         self._asked = asked
         self._label.text = ""
         self._label.visible = False
         if asked is not None:
-            what, python = asked[0], chosen_python()
-            self._background.start(lambda: forecast(what, python), self._show)
+            python = chosen_python()
+            self._background.start(lambda: asked.answer(python), self._show)
 
     def _show(self, found: Forecast | None, error: JobError | None) -> None:
         if found is not None and self._asked is not None:
-            self._label.text = describe(found, several=self._asked[1])
+            self._label.text = _describe(found, self._asked)
             self._label.visible = True
 
 
-def describe(found: Forecast, several: bool) -> str:
+def _describe(found: Forecast, asked: _Question) -> str:
     """A forecast in words; of several atlases each takes as much, and so many run side by side as fit."""
     words = (
-        _("Each atlas takes at most {needed:.1f} GB of memory")
-        if several
+        _("Each atlas takes at most {needed:.1f} GB of memory, their fusion not counted")
+        if asked.several
         else _("The run takes at most {needed:.1f} GB of memory")
     )
-    needed = words.format(needed=found.needed_gb)
-    if found.free_gb is None:
-        return f"{needed}."
-    if found.free_gb < found.needed_gb:
-        return _("{needed}; only {free:.1f} GB are free, so it will work on coarser voxels and say so.").format(
-            needed=needed, free=found.free_gb
+    lines = [_with_free(words.format(needed=found.needed_gb), found.needed_gb, found.free_gb)]
+    if found.gpu_gb is not None and asked.card is not None:
+        words = _("On the graphics card it takes at most {needed:.1f} GB").format(needed=found.gpu_gb)
+        lines.append(_with_free(words, found.gpu_gb, asked.card.free_gb))
+    if asked.ask.model_voxels:
+        lines.append(_("What the model's network computes with is not counted."))
+    return " ".join(lines)
+
+
+def _with_free(words: str, needed: float, free: float | None) -> str:
+    if free is None:
+        return f"{words}."
+    if free < needed:
+        return _("{needed}; only {free:.1f} GB are free, so it may work on coarser voxels and then says so.").format(
+            needed=words, free=free
         )
-    return _("{needed}; {free:.1f} GB are free.").format(needed=needed, free=found.free_gb)
+    return _("{needed}; {free:.1f} GB are free.").format(needed=words, free=free)
 
 
-def _ask_for(runs: Sequence[Inputs]) -> Ask:
+def _question(runs: Sequence[Inputs], torch: TorchState) -> _Question:
     first = runs[0]
-    atlases = [_voxels(atlas.image) for atlas in first.atlases]
-    return Ask(
-        target_voxels=max(_voxels(inputs.target) for inputs in runs),
-        atlas_voxels=max(atlases),
-        quality=first.quality,
-        similarity=first.similarity,
-        masked=any(atlas.mask is not None for atlas in first.atlases) or first.target_mask is not None,
-    )
+    scans = [atlas.image for atlas in first.atlases]
+    nodes = [scan for scan in scans if not isinstance(scan, Path)]
+    largest = max((inputs.target for inputs in runs), key=_voxels)
+    i, j, k = largest.GetImageData().GetDimensions()
+    ask = Ask((i, j, k), max(map(_voxels, nodes), default=0), first.quality)
+    card = next((each for each in torch.devices if each.kind == Device.CUDA.value), None)
+    if first.device not in (Device.AUTO, Device.CUDA):
+        card = None
+    model = first.model.card if first.model is not None else None
+    if model is not None:
+        classes = 0 if model.method in REGISTERING else model.classes
+        ask = replace(ask, model_voxels=math.prod(model.size), model_classes=classes)
+    files = tuple(scan for scan in scans if isinstance(scan, Path))
+    return _Question(replace(ask, on_gpu=card is not None), files, len(scans) > 1, card)
 
 
-def _voxels(scan: Any) -> int:
-    if isinstance(scan, Path):
-        return 0  # its size is known to the worker alone
-    return int(scan.GetImageData().GetNumberOfPoints())
+def _voxels(node: Any) -> int:
+    return int(node.GetImageData().GetNumberOfPoints())

@@ -178,7 +178,7 @@ class Panel(VTKObservationMixin):
         self.refine_section.update(self.run_section.is_active)
         self.train_section.update()
         if not self.run_section.is_active:
-            self.memory_line.update(self._inputs() if not reason and self.setup.state is not None else ())
+            self.memory_line.update(self._inputs() if not reason else (), self.setup.state)
         ui.torchLabel.text = self.setup.describe()
         ui.installTorchButton.visible = self.setup.is_missing
         ui.installPackagesButton.visible = self.setup.lacks_safetensors

@@ -28,7 +28,7 @@ class Grids:
     @classmethod
     def of(cls, request: Request) -> Grids:
         """From the headers of the request's files."""
-        return cls(_file_grid(request.target), tuple(_file_grid(atlas.image) for atlas in request.atlases))
+        return cls(file_grid(request.target), tuple(file_grid(atlas.image) for atlas in request.atlases))
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ class Contents:
         labels = load_image(result.path(files.LABELS))
         images = {name: _scalar(result.path(name)) for name in (files.WARPED_ATLAS, files.JACOBIAN)}
         grids = {files.LABELS: Grid.of(labels)} | {name: Grid.of(image) for name, image in images.items()}
-        grids[files.FIELD] = _file_grid(result.path(files.FIELD))
-        inverse = _file_grid(result.path(files.FIELD_INVERSE))
+        grids[files.FIELD] = file_grid(result.path(files.FIELD))
+        inverse = file_grid(result.path(files.FIELD_INVERSE))
         for name, grid in grids.items():
             if not grid.same_as(named.grid):
                 raise _invalid(
@@ -114,14 +114,16 @@ def _scalar(path: Path) -> sitk.Image:
     return image
 
 
-def _file_grid(path: Path) -> Grid:
-    """An image file's grid, from its header."""
+def file_grid(path: Path) -> Grid:
+    """An image file's grid, from its header; `JobError` FILE_UNREADABLE or NOT_3D."""
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
     except RuntimeError:
         raise JobError(Code.FILE_UNREADABLE, _("{file} cannot be read.").format(file=path)) from None
+    if reader.GetDimension() != 3:
+        raise JobError(Code.NOT_3D, _("{file} has {count} axes.").format(file=path, count=reader.GetDimension()))
     return Grid(reader.GetSize(), reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection())
 
 

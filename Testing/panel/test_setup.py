@@ -12,11 +12,13 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+import SimpleITK as sitk
 
-from JointRegSegLib.job import Code, JobError, Quality, Similarity
+from JointRegSegLib.job import Code, JobError, Quality
 from JointRegSegLib.library.places import user_folder
 from JointRegSegLib.service.client import TorchDevice, TorchState
 from JointRegSegLib.service.forecast import Ask, Forecast, forecast
+from Testing.panel.test_lists import answer_files
 from Testing.panel.test_method import write_package
 from Testing.rig.need import need
 
@@ -254,7 +256,7 @@ def test_the_memory_of_the_run_is_told_before_it(
     gui.wait_until(lambda: panel.ui.memoryLabel.text == "The run takes at most 2.0 GB of memory; 4.0 GB are free.")
     panel.ui.qualityComboBox.currentIndex = 2
     gui.wait_until(lambda: "coarser voxels" in panel.ui.memoryLabel.text)
-    assert asked[-1].target_voxels == 40 * 36 * 30
+    assert asked[-1].target_size == (40, 36, 30)
     panel.ui.seedSpinBox.value = 3
     assert len(asked) == 2
     for _ in range(2):
@@ -262,11 +264,55 @@ def test_the_memory_of_the_run_is_told_before_it(
     gui.wait_until(lambda: panel.ui.memoryLabel.text.startswith("Each atlas takes at most 9.0 GB"))
 
 
+def test_the_memory_of_a_graphics_card_a_model_and_atlases_on_disk_is_told(
+    opened: Callable[[TorchState], Any],
+    chosen_in: Callable[[Any], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[Ask] = []
+
+    def answer(ask: Ask, python: str | None = None) -> Forecast:
+        asked.append(ask)
+        return Forecast(1.0, 4.0, 9.0 if ask.on_gpu else None)
+
+    monkeypatch.setattr("JointRegSegLib.panel.memory_line.forecast", answer)
+    write_package(user_folder() / "models" / "heads.safetensors")
+    panel = opened(FOUND)
+    chosen_in(panel)
+    card = "On the graphics card it takes at most 9.0 GB; only 7.9 GB are free, so it may work on coarser voxels"
+    gui.wait_until(lambda: card in panel.ui.memoryLabel.text)
+    panel.ui.deviceComboBox.currentIndex = 1
+    gui.wait_until(lambda: panel.ui.memoryLabel.text == "The run takes at most 1.0 GB of memory; 4.0 GB are free.")
+    panel.ui.methodComboBox.currentIndex = 1
+    gui.wait_until(lambda: panel.ui.memoryLabel.text.endswith("network computes with is not counted."))
+    assert (asked[-1].model_voxels > 0, asked[-1].model_classes > 1) == (True, True)
+    scan = tmp_path / "scan.nrrd"
+    sitk.WriteImage(sitk.Image(70, 60, 50, sitk.sitkUInt8), str(scan))
+    answer_files(monkeypatch, scan, scan)
+    click(panel.ui.addAtlasFilesButton)
+    gui.wait_until(lambda: asked[-1].atlas_voxels == 70 * 60 * 50)
+
+
 def test_a_child_forecasts_more_memory_for_more_voxels() -> None:
     need("torch")
-    few, many = (forecast(Ask(n, n, Quality.NORMAL, Similarity.AUTO)) for n in (100_000, 1_000_000))
+    few, many = (forecast(Ask((n, n, n), n**3, Quality.NORMAL)) for n in (46, 100))
     assert 0.3 < few.needed_gb < many.needed_gb < 2.0
     assert few.free_gb is not None
+    assert few.gpu_gb is None
+
+
+def test_the_forecast_of_a_card_and_of_a_model() -> None:
+    need("torch")
+    from JointRegSegLib.service.forecaster import predict
+
+    def said(**more: Any) -> dict[str, Any]:
+        return predict(Ask((100, 100, 100), 100**3, Quality.NORMAL, **more)).data
+
+    alone, on_card = said(), said(on_gpu=True)
+    assert on_card["needed_gb"] < alone["needed_gb"] < on_card["needed_gb"] + on_card["gpu_gb"] + 0.1
+    with_model = said(model_voxels=64**3, model_classes=5)
+    assert 0.008 < with_model["needed_gb"] - alone["needed_gb"] < 0.1
 
 
 LACKING = dataclasses.replace(FOUND, has_safetensors=False)
