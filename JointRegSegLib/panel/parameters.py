@@ -21,112 +21,80 @@ from ..job.fusion import Fusion
 from ..job.request import START_AS_PLACED, START_AUTO
 
 
-class QualityChoice(Enum):
-    """`Quality`, with words for the panel."""
+class WordedChoice(Enum):
+    """A value with words for the panel; a parameter node keeps the member's name, and shows its `label`."""
 
-    FAST = Quality.FAST.value
-    NORMAL = Quality.NORMAL.value
-    ACCURATE = Quality.ACCURATE.value
+    def __new__(cls, value: str, words: str) -> WordedChoice:
+        made = object.__new__(cls)
+        made._value_ = value
+        made.words = words
+        return made
 
-    def label(self) -> str:
-        return {"FAST": _("Fast"), "NORMAL": _("Normal"), "ACCURATE": _("Accurate")}[self.name]
-
-
-class SimilarityChoice(Enum):
-    """`Similarity`, with words for the panel."""
-
-    AUTO = Similarity.AUTO.value
-    LNCC = Similarity.LNCC.value
-    MSE = Similarity.MSE.value
-    MI = Similarity.MI.value
-    MIND = Similarity.MIND.value
+    words: str
 
     def label(self) -> str:
-        return {
-            "AUTO": _("Automatic"),
-            "LNCC": _("Local correlation (same kind of scan)"),
-            "MSE": _("Mean squares (same intensities)"),
-            "MI": _("Mutual information (different contrast)"),
-            "MIND": _("MIND descriptor (different contrast)"),
-        }[self.name]
+        return self.words
 
 
-class RefinementChoice(Enum):
-    """`Refinement`, with words for the panel."""
+class QualityChoice(WordedChoice):
+    """`Quality`."""
 
-    AUTO = Refinement.AUTO.value
-    NONE = Refinement.NONE.value
-    IMAGES = Refinement.IMAGES.value
-    JOINT = Refinement.JOINT.value
-
-    def label(self) -> str:
-        return {
-            "AUTO": _("Automatic (as its validation allows)"),
-            "NONE": _("None (the model alone)"),
-            "IMAGES": _("By the scans"),
-            "JOINT": _("By the scans and its segmentation"),
-        }[self.name]
+    FAST = Quality.FAST.value, _("Fast")
+    NORMAL = Quality.NORMAL.value, _("Normal")
+    ACCURATE = Quality.ACCURATE.value, _("Accurate")
 
 
-class DeviceChoice(Enum):
-    """`Device`, with words for the panel."""
+class SimilarityChoice(WordedChoice):
+    """`Similarity`."""
 
-    AUTO = Device.AUTO.value
-    CPU = Device.CPU.value
-    CUDA = Device.CUDA.value
-    MPS = Device.MPS.value
-
-    def label(self) -> str:
-        return {
-            "AUTO": _("Automatic"),
-            "CPU": _("Processor (CPU)"),
-            "CUDA": _("NVIDIA graphics card (CUDA)"),
-            "MPS": _("Apple graphics processor (MPS)"),
-        }[self.name]
+    AUTO = Similarity.AUTO.value, _("Automatic")
+    LNCC = Similarity.LNCC.value, _("Local correlation (same kind of scan)")
+    MSE = Similarity.MSE.value, _("Mean squares (same intensities)")
+    MI = Similarity.MI.value, _("Mutual information (different contrast)")
+    MIND = Similarity.MIND.value, _("MIND descriptor (different contrast)")
 
 
-class StartChoice(Enum):
+class RefinementChoice(WordedChoice):
+    """`Refinement`."""
+
+    AUTO = Refinement.AUTO.value, _("Automatic (as its validation allows)")
+    NONE = Refinement.NONE.value, _("None (the model alone)")
+    IMAGES = Refinement.IMAGES.value, _("By the scans")
+    JOINT = Refinement.JOINT.value, _("By the scans and its segmentation")
+
+
+class DeviceChoice(WordedChoice):
+    """`Device`."""
+
+    AUTO = Device.AUTO.value, _("Automatic")
+    CPU = Device.CPU.value, _("Processor (CPU)")
+    CUDA = Device.CUDA.value, _("NVIDIA graphics card (CUDA)")
+    MPS = Device.MPS.value, _("Apple graphics processor (MPS)")
+
+
+class StartChoice(WordedChoice):
     """Where the alignment begins."""
 
-    AUTO = START_AUTO
-    AS_PLACED = START_AS_PLACED
-    TRANSFORM = "transform"
-
-    def label(self) -> str:
-        return {
-            "AUTO": _("Automatic (best of several)"),
-            "AS_PLACED": _("As the volumes are placed now"),
-            "TRANSFORM": _("From a transform"),
-        }[self.name]
+    AUTO = START_AUTO, _("Automatic (best of several)")
+    AS_PLACED = START_AS_PLACED, _("As the volumes are placed now")
+    TRANSFORM = "transform", _("From a transform")
 
 
-class FusionChoice(Enum):
-    """`Fusion`, with words for the panel."""
+class FusionChoice(WordedChoice):
+    """`Fusion`."""
 
-    AUTO = Fusion.AUTO.value
-    MAJORITY = Fusion.MAJORITY.value
-    LOCAL = Fusion.LOCAL.value
-    JOINT = Fusion.JOINT.value
-    STAPLE = Fusion.STAPLE.value
-
-    def label(self) -> str:
-        return {
-            "AUTO": _("Automatic"),
-            "MAJORITY": _("Majority of the atlases"),
-            "LOCAL": _("Weighted by local similarity"),
-            "JOINT": _("Joint label fusion"),
-            "STAPLE": _("STAPLE"),
-        }[self.name]
+    AUTO = Fusion.AUTO.value, _("Automatic")
+    MAJORITY = Fusion.MAJORITY.value, _("Majority of the atlases")
+    LOCAL = Fusion.LOCAL.value, _("Weighted by local similarity")
+    JOINT = Fusion.JOINT.value, _("Joint label fusion")
+    STAPLE = Fusion.STAPLE.value, _("STAPLE")
 
 
-class LandmarkUseChoice(Enum):
-    """`LandmarkUse`, with words for the panel."""
+class LandmarkUseChoice(WordedChoice):
+    """`LandmarkUse`."""
 
-    CONSTRAIN = LandmarkUse.CONSTRAIN.value
-    CHECK = LandmarkUse.CHECK.value
-
-    def label(self) -> str:
-        return {"CONSTRAIN": _("As constraints"), "CHECK": _("As a check (error in mm)")}[self.name]
+    CONSTRAIN = LandmarkUse.CONSTRAIN.value, _("As constraints")
+    CHECK = LandmarkUse.CHECK.value, _("As a check (error in mm)")
 
 
 # `X | Y` instead of Union is not understood by the parameter nodes of every Slicer that we support.
