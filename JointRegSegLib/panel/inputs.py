@@ -92,6 +92,24 @@ class Inputs:
         """As `Request.method`."""
         return OPTIMISATION if self.model is None or self.model.card is None else self.model.card.method
 
+    @property
+    def nodes(self) -> tuple[Any, ...]:
+        """All of these that lie in the scene."""
+        of_atlases = [part for atlas in self.atlases for part in (atlas.image, atlas.labels, atlas.mask, atlas.points)]
+        given = (*of_atlases, self.target, self.target_mask, self.target_points, self.start)
+        return tuple(part for part in given if isinstance(part, slicer.vtkMRMLNode))
+
+    def deleted(self) -> list[str]:
+        """Names of the nodes that the scene does not hold any more."""
+        return [node.GetName() for node in self.nodes if slicer.mrmlScene.GetNodeByID(node.GetID() or "") is not node]
+
+    def has_scans_of(self, other: Inputs) -> bool:
+        """Whether these are the same atlases and the same target."""
+        return [self.target, *(atlas.image for atlas in self.atlases)] == [
+            other.target,
+            *(atlas.image for atlas in other.atlases),
+        ]
+
     def refined(self, changes: Changes, result: Path) -> Inputs:
         """These, to go on from a result as the user corrected it; the optimization does that."""
         return replace(self, changes=changes, continue_from=result, model=None, refinement=Refinement.AUTO)

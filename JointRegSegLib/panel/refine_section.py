@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import slicer
@@ -10,6 +11,8 @@ from slicer.i18n import tr as _
 
 from ..job import JobError
 from ..scene import Changes, RunNodes, find_changes, hide_segments
+from ..scene.translation import quoted
+from .inputs import Inputs
 from .run_queue import Turn
 from .run_session import State
 from .telling import tell
@@ -29,6 +32,7 @@ class RefineSection:
         self._turn: Turn | None = None
         self._before: RunNodes | None = None
         self._words = ""
+        self._chosen: Sequence[Inputs] = ()
         ui.findChangesButton.connect("clicked(bool)", self._on_find)
         ui.refineButton.connect("clicked(bool)", self._on_click_refine)
 
@@ -38,14 +42,22 @@ class RefineSection:
             hide_segments(slicer.mrmlScene, self._before)
         self._turn, self._before, self._words = turn, None, ""
 
-    def update(self, is_running: bool) -> None:
-        """Make the section show what is true now."""
+    def update(self, is_running: bool, chosen: Sequence[Inputs]) -> None:
+        """Make the section show what is true now.
+
+        Args:
+            is_running: whether a run goes on.
+            chosen: what Run would run, which may be of other scans than the shown result.
+        """
+        self._chosen = chosen
+        self._show_words(is_running)
+
+    def _show_words(self, is_running: bool = False) -> None:
         reason = self._why_not(is_running)
         for button in (self._ui.findChangesButton, self._ui.refineButton):
             button.enabled = not reason
-        self._ui.refineLabel.text = (
-            reason or self._words or _("Edit the result's structures in the Segment Editor, then click Refine.")
-        )
+        words = self._words or _("Edit the result's structures in the Segment Editor, then click Refine.")
+        self._ui.refineLabel.text = reason or " ".join(filter(None, (words, self._whose())))
 
     def _why_not(self, is_running: bool) -> str:
         if is_running:
@@ -54,11 +66,28 @@ class RefineSection:
             return _("There is no result to correct yet.")
         if len(self._turn.inputs.atlases) > 1:
             return _("Refine goes on from the registration of one atlas; this result is fused from several.")
+        if deleted := self._turn.inputs.deleted():
+            return _("Refine needs what this result was made of, and {names} was deleted. Run again.").format(
+                names=", ".join(map(quoted, deleted))
+            )
         return ""
+
+    def _whose(self) -> str:
+        """Whose result it is, where others are chosen by now."""
+        inputs = self._turn.inputs if self._turn is not None else None
+        if inputs is None or not self._chosen or any(inputs.has_scans_of(each) for each in self._chosen):
+            return ""
+        atlas = inputs.atlases[0]
+        return _(
+            "Other scans are chosen by now; Refine goes on with those of this result, {atlas} and {target}."
+        ).format(
+            atlas=quoted(atlas.image.name if isinstance(atlas.image, Path) else atlas.image.GetName()),
+            target=quoted(inputs.target.GetName()),
+        )
 
     def _find(self) -> Changes | None:
         session = self._turn.session if self._turn is not None else None
-        if session is None or session.result is None:
+        if session is None or session.result is None or self._why_not(is_running=False):
             return None
         try:
             return find_changes(slicer.mrmlScene, session.nodes, session.result)
@@ -70,18 +99,17 @@ class RefineSection:
         changes = self._find()
         if changes is not None:
             self._words = describe(changes)
-            self.update(is_running=False)
+        self._show_words()
 
     def _on_click_refine(self, checked: bool = False) -> None:
         changes = self._find()
-        if changes is None or self._turn is None or self._turn.session is None:
-            return
-        self._words = describe(changes)
-        if changes.values:
-            turn, self._before = self._turn, self._turn.session.nodes
-            self._on_refine(turn, changes)
-        else:
-            self.update(is_running=False)
+        if changes is not None and self._turn is not None and self._turn.session is not None:
+            self._words = describe(changes)
+            if changes.values:
+                turn, self._before = self._turn, self._turn.session.nodes
+                self._on_refine(turn, changes)
+                return
+        self._show_words()
 
 
 def describe(changes: Changes) -> str:

@@ -17,6 +17,7 @@ from slicer.i18n import tr as _
 
 from ..job import Code, Event, JobError, Kind, Request, Result
 from ..scene import AtlasSource, Grids, load_result, request_from_nodes
+from ..scene.translation import quoted
 from ..service import client
 from .inputs import Inputs
 from .setup_section import chosen_python
@@ -173,8 +174,12 @@ class RunSession:
             work_folder.mkdir()
             self._atlas_ids = _ids_by_name(inputs.atlases)
             self.target_id = inputs.target.GetID()
-            if slicer.mrmlScene.GetNodeByID(self.target_id or "") is not inputs.target:
-                raise JobError(Code.REQUEST_INVALID, _("The target was deleted before its turn."), _("Load it again."))
+            if deleted := inputs.deleted():
+                raise JobError(
+                    Code.REQUEST_INVALID,
+                    _("{names} was deleted before its turn.").format(names=", ".join(map(quoted, deleted))),
+                    _("Load it again."),
+                )
             request, self.notes = request_from_nodes(
                 slicer.mrmlScene, inputs=work_folder, output=self._folder / "result", **inputs.arguments()
             )

@@ -175,7 +175,6 @@ class Panel(VTKObservationMixin):
         self.lists_section.update(self.run_section.status(), self.run_section.is_active)
         reason = self._why_not()
         self.run_section.update(reason)
-        self.refine_section.update(self.run_section.is_active)
         self.train_section.update()
         if not self.run_section.is_active:
             self.memory_line.update(self._inputs() if not reason else (), self.setup.state)
@@ -185,6 +184,7 @@ class Panel(VTKObservationMixin):
         parameters = self._parameters
         ui.startTransformSelector.enabled = parameters is not None and parameters.start.name == "TRANSFORM"
         runs = self._inputs() if parameters is not None else ()
+        self.refine_section.update(self.run_section.is_active, runs)
         ui.landmarkUseComboBox.enabled = any(inputs.target_points is not None for inputs in runs)
         several = any(len(inputs.atlases) > 1 for inputs in runs)
         ui.fusionComboBox.enabled = ui.mostAtlasesSpinBox.enabled = several

@@ -154,6 +154,18 @@ def test_a_target_deleted_before_its_turn_fails_alone(
     wait_until(lambda: len(jobs) == 2)
     states = [turn.state.value for turn in widget.panel.run_section.queue.turns]
     assert states == ["finished", "failed", "running"]
+    assert cells(widget.panel.ui.targetTable)[1][1] == "Failed: “target 2” was deleted before its turn. Load it again."
+
+
+def test_an_atlas_deleted_before_the_next_target_fails_the_rest_in_words(
+    jobs: list[FakeJob], widget: Any, chosen: Nodes, three_targets: list[Any], a_result: Result
+) -> None:
+    click(widget.panel.ui.runButton)
+    slicer.mrmlScene.RemoveNode(chosen[1])
+    jobs[0].finish(a_result)
+    wait_until(lambda: not widget.panel.run_section.is_active)
+    assert [turn.state.value for turn in widget.panel.run_section.queue.turns] == ["finished", "failed", "failed"]
+    assert "“labels” was deleted" in cells(widget.panel.ui.targetTable)[1][1]
 
 
 def test_targets_cannot_be_removed_while_they_run(jobs: list[FakeJob], widget: Any, three_targets: list[Any]) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from JointRegSegLib.job import Code, JobError, Result
 from JointRegSegLib.volumes import read_label_map
@@ -149,6 +151,35 @@ def test_a_refinement_that_fails_leaves_the_first_result(finished: Any, jobs: li
     assert len(jobs) == 4
     assert jobs[3].request is not None
     assert jobs[3].request.corrected == (5,)
+
+
+def test_refine_goes_on_with_the_scans_of_the_result_whatever_is_chosen_by_now(
+    finished: Any, jobs: list[FakeJob], chosen: Nodes, make_nodes: Callable[[], Nodes]
+) -> None:
+    target = make_nodes()[2]
+    slicer.util.updateVolumeFromArray(target, slicer.util.arrayFromVolume(target) + 1)
+    target.SetName("another")
+    ui = finished.ui
+    ui.targetVolumeSelector.setCurrentNode(target)
+    assert ui.refineLabel.text.endswith("Refine goes on with those of this result, “atlas” and “target”.")
+    edit(finished, "Segment_5", 0 * segment_array(finished, "Segment_5"))
+    click(ui.refineButton)
+    request = jobs[1].request
+    assert request is not None
+    written = sitk.GetArrayFromImage(sitk.ReadImage(str(request.target)))
+    assert np.array_equal(written, slicer.util.arrayFromVolume(chosen[2]))
+    jobs[1].stop()
+    wait_until(lambda: bool(ui.refineButton.enabled))
+    ui.targetVolumeSelector.setCurrentNode(chosen[2])
+    assert "Other scans" not in ui.refineLabel.text
+
+
+def test_refine_without_the_scans_of_the_result_is_refused(finished: Any, jobs: list[FakeJob], chosen: Nodes) -> None:
+    edit(finished, "Segment_5", 0 * segment_array(finished, "Segment_5"))
+    slicer.mrmlScene.RemoveNode(chosen[0])
+    click(finished.ui.refineButton)
+    assert len(jobs) == 1
+    assert "“atlas” was deleted" in finished.ui.refineLabel.text
 
 
 def test_a_segmentation_under_a_transform_is_refused(finished: Any, jobs: list[FakeJob], errors: list[str]) -> None:
