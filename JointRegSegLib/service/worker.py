@@ -21,15 +21,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
-from ..job import Code, Event, JobError, Kind, Request, Result
+from ..job import Code, Event, JobError, Kind, Request
 from ..job.errors import EXIT_CANCELLED, EXIT_OK
 from ..job.folders import clear_leftovers
 from .eta import Eta
 from .failures import as_job_error, first_line
 from .processes import this_system
+from .stepping_down import Run, stepping_down
 from .torch_state import load_torch
-
-Run = Callable[[Request, Callable[[Event], None], Callable[[], bool]], Result]
 
 PARENT_GRACE_SECONDS = 4.0
 
@@ -68,7 +67,8 @@ def main(argv: Sequence[str] | None = None, load: Callable[[], Run] = load_pipel
     def work() -> Event:
         request = read_request(arguments.request)
         stop.watch_client(request.output)
-        result = load()(request, channel.send, stop.asked)
+        run = stepping_down(load(), channel.begin_again)
+        result = run(request, channel.send, stop.asked)
         return Event(Kind.RESULT, fraction=1.0, data={"folder": str(result.folder)})
 
     return serve(channel, stop, "worker started", work)
@@ -128,6 +128,10 @@ class Channel:
             except OSError:
                 # The listener is gone; whether the run goes on is decided by `Stop`.
                 return
+
+    def begin_again(self) -> None:
+        """Progress starts from nothing: the remaining time is told anew."""
+        self._eta = None
 
 
 class Stop:
