@@ -99,6 +99,13 @@ class Inputs:
         given = (*of_atlases, self.target, self.target_mask, self.target_points, self.start)
         return tuple(part for part in given if isinstance(part, slicer.vtkMRMLNode))
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All of these that lie on disk."""
+        given = [part for atlas in self.atlases for part in (atlas.image, atlas.labels, atlas.table)]
+        model = self.model.path if self.model is not None else None
+        return tuple(part for part in (*given, model) if isinstance(part, Path))
+
     def deleted(self) -> list[str]:
         """Names of the nodes that the scene does not hold any more."""
         return [node.GetName() for node in self.nodes if slicer.mrmlScene.GetNodeByID(node.GetID() or "") is not node]

@@ -14,6 +14,7 @@ from ..scene import reference_dice
 from . import summary
 from .carrying_section import CarryingSection
 from .comparing import Comparing
+from .report import report
 from .run_session import RunSession
 from .structures import StructuresTable
 from .telling import tell
@@ -87,5 +88,6 @@ class ResultSection:
         """The report as plain text."""
         session = self.session
         if session is None:
-            return summary.report(None, None, [], self._describe_torch())
-        return summary.report(session.result, session.error, session.notes, self._describe_torch())
+            return report(None, None, [], self._describe_torch())
+        torch, files = self._describe_torch(), session.inputs.files
+        return report(session.result, session.error, session.notes, torch, files)

@@ -112,6 +112,7 @@ class RunSession:
         self._grids: Grids | None = None
         self._keep_files = keep_files
         self._atlas_ids: dict[str, str] = {}
+        self._names: dict[str, str] = {}
         self.target_id = ""
         self._timer = qt.QTimer()
         self._timer.setInterval(POLL_MILLISECONDS)
@@ -184,6 +185,7 @@ class RunSession:
                 slicer.mrmlScene, inputs=work_folder, output=self._folder / "result", **inputs.arguments()
             )
             self._grids = Grids.of(request)
+            self._names = _names_by_file(request, inputs)
             self._job = self._start_job(request, work_folder)
         except Exception as problem:
             self._fail(problem)
@@ -209,7 +211,7 @@ class RunSession:
             self.event = event
             self._on_change()
         elif event.kind is Kind.CAUTION:
-            self.notes.append(event.message)
+            self.notes.append(self._by_name(event.message))
         self._on_event(event)
 
     def _finish(self, result: Result) -> None:
@@ -233,11 +235,18 @@ class RunSession:
         self._end(State.FINISHED)
 
     def _fail(self, problem: Exception) -> None:
-        self.error = problem if isinstance(problem, JobError) else _unexpected(problem)
+        error = problem if isinstance(problem, JobError) else _unexpected(problem)
+        self.error = JobError(error.code, self._by_name(error.message), self._by_name(error.advice))
         cancelled = self.error.code is Code.CANCELLED
         if cancelled or not self._log_is_left():
             self._remove_files()
         self._end(State.CANCELLED if cancelled else State.FAILED)
+
+    def _by_name(self, words: str) -> str:
+        """What the worker says of a file is true of the node that was written to it, and the user knows that one."""
+        for file, name in self._names.items():
+            words = words.replace(file, name)
+        return words
 
     def _end(self, state: State) -> None:
         self._timer.stop()
@@ -264,6 +273,20 @@ def _ids_by_name(atlases: tuple[AtlasSource, ...]) -> dict[str, str]:
         atlas.name or f"atlas {number}": "" if atlas.is_file else atlas.image.GetID() or ""
         for number, atlas in enumerate(atlases, 1)
     }
+
+
+def _names_by_file(request: Request, inputs: Inputs) -> dict[str, str]:
+    """What the nodes are called whose content lies in the files of a request."""
+    written = [
+        (request.target, inputs.target),
+        (request.target_mask, inputs.target_mask),
+        (request.landmarks, inputs.target_points),
+        (request.start, inputs.start),
+    ]
+    for atlas, source in zip(request.atlases, inputs.atlases, strict=True):
+        written += [(atlas.image, source.image), (atlas.labels, source.labels)]
+        written += [(atlas.mask, source.mask), (atlas.landmarks, source.points)]
+    return {str(file): quoted(node.GetName()) for file, node in written if isinstance(node, slicer.vtkMRMLNode)}
 
 
 def _nothing(*what: Any) -> None:

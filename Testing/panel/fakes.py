@@ -26,6 +26,9 @@ class FakeJob:
     def say(self, stage: str, fraction: float, eta_seconds: float | None = None) -> None:
         self._events.append(Event(Kind.PROGRESS, stage=stage, fraction=fraction, eta_seconds=eta_seconds))
 
+    def tell(self, event: Event) -> None:
+        self._events.append(event)
+
     def finish(self, result: Result) -> None:
         self._outcome = Outcome(result=result)
 

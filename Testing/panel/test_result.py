@@ -22,6 +22,7 @@ import slicer.util  # noqa: E402
 
 from Testing.rig.clicks import click, click_cell, click_header  # noqa: E402
 from Testing.rig.gui import wait_until  # noqa: E402
+from Testing.rig.pythonqt import qt  # noqa: E402
 
 pytestmark = pytest.mark.gui
 
@@ -166,6 +167,13 @@ def test_the_checkerboard_has_squares_of_both_scans(finished: Any, views: list[A
     before = slicer.mrmlScene.GetNumberOfNodes()
     click(finished.ui.checkerboardButton)
     assert slicer.mrmlScene.GetNumberOfNodes() == before
+
+
+def test_the_folder_of_the_result_is_opened(finished: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(qt.QDesktopServices, "openUrl", staticmethod(lambda url: opened.append(url.toLocalFile())))
+    click(finished.ui.openFolderButton)
+    assert opened == [str(finished.session.result.folder)]
 
 
 def test_surfaces_are_made_when_they_are_asked_for(finished: Any) -> None:

@@ -8,13 +8,13 @@ import pytest
 
 from JointRegSegLib.job import Code, JobError, Quality, Result
 from JointRegSegLib.job.result import FIELD_INVERSE
-from JointRegSegLib.volumes import read_field, write_field
+from JointRegSegLib.volumes import read_field, read_mask, write_field
 from Testing.panel.fakes import FakeJob
 from Testing.rig.need import need
 
 need("slicer", "slicer-core")
 need("PySide6.QtWidgets", "PySide6-Essentials")
-import slicer  # noqa: E402
+import slicer.util  # noqa: E402
 
 from Testing.rig.clicks import click  # noqa: E402
 from Testing.rig.gui import wait_until  # noqa: E402
@@ -48,6 +48,25 @@ def test_the_request_holds_what_the_panel_shows(fake_job: FakeJob, widget: Any, 
     assert fake_job.request.quality is Quality.FAST
     assert fake_job.request.seed == 11
     assert fake_job.request.target.is_file()
+
+
+def test_masks_and_regions_of_interest_go_with_the_run(fake_job: FakeJob, widget: Any, chosen: Nodes) -> None:
+    mask = slicer.modules.volumes.logic().CreateAndAddLabelVolume(slicer.mrmlScene, chosen[0], "mask")
+    slicer.util.arrayFromVolume(mask)[4:9, 4:9, 4:9] = 1
+    region = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "region")
+    bounds = [0.0] * 6
+    chosen[2].GetRASBounds(bounds)
+    region.SetCenter(*((low + high) / 2 for low, high in zip(bounds[::2], bounds[1::2], strict=True)))
+    region.SetSize(20.0, 20.0, 20.0)
+    widget.panel.ui.atlasMaskSelector.setCurrentNode(mask)
+    widget.panel.ui.targetMaskSelector.setCurrentNode(region)
+    click(widget.panel.ui.runButton)
+    request = fake_job.request
+    assert request is not None
+    assert request.target_mask is not None
+    assert request.atlases[0].mask is not None
+    assert read_mask(request.atlases[0].mask).array.sum() == 5**3
+    assert 0 < read_mask(request.target_mask).array.mean() < 1
 
 
 def test_progress_is_shown_in_words_and_on_the_bar(running: FakeJob, widget: Any) -> None:

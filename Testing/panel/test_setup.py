@@ -197,6 +197,18 @@ def test_another_python_is_used_when_it_has_pytorch(
     assert fake_job.python == str(a_python)
 
 
+def test_a_python_is_chosen_in_a_dialog_and_looked_for_anew_on_a_click(
+    opened: Callable[[TorchState], Any], a_python: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel = opened(MISSING)
+    answer_files(monkeypatch, a_python)
+    click(panel.ui.choosePythonButton)
+    assert panel.ui.pythonLineEdit.text == str(a_python)
+    monkeypatch.setattr("JointRegSegLib.panel.widget.probe", lambda python=None: FOUND)
+    click(panel.ui.lookAgainButton)
+    gui.wait_until(lambda: panel.ui.torchLabel.text.startswith("PyTorch 2.13.0"))
+
+
 def test_a_python_without_pytorch_is_not_taken(
     opened: Callable[[TorchState], Any], a_python: Path, fake_job: Any, chosen_in: Callable[[Any], None]
 ) -> None:

@@ -17,6 +17,7 @@ from Testing.rig import gui  # noqa: E402
 
 gui.install()
 from JointRegSegLib.panel import summary  # noqa: E402
+from JointRegSegLib.panel.report import report, shorten_paths  # noqa: E402
 from JointRegSegLib.panel.words import progress_line, time_left  # noqa: E402
 
 pytestmark = pytest.mark.gui
@@ -58,14 +59,14 @@ def test_a_sentence_is_said_once_and_is_no_markup() -> None:
 
 
 def test_the_report_holds_versions_settings_and_quality(the_run: FinishedRun) -> None:
-    text = summary.report(the_run.result, None, ["A note."], "PyTorch 2.13.0: CPU")
+    text = report(the_run.result, None, ["A note."], "PyTorch 2.13.0: CPU")
     assert all(part in text for part in ("JointRegSeg 0.1.0", "PyTorch 2.13.0", "seed: 7", "Folding", "A note."))
 
 
 def test_the_report_shortens_paths() -> None:
     place = Path(tempfile.gettempdir()) / "run" / "atlas.nrrd"
     error = JobError(Code.FILE_MISSING, f"There is no {place} and no {Path.home() / 'scan.nii'}.", "Look.")
-    text = summary.report(None, error, [], "")
+    text = report(None, error, [], "")
     assert "TMP" in text
     assert tempfile.gettempdir() not in text
     assert str(Path.home() / "scan.nii") not in text
@@ -74,10 +75,37 @@ def test_the_report_shortens_paths() -> None:
 
 def test_the_report_names_no_node() -> None:
     error = JobError(Code.MASK_EMPTY, "The mask “Doe^Jane mask” leaves no voxel.", "Mark some.")
-    text = summary.report(None, error, ["The target “Doe^Jane” is used where its transform places it."], "")
+    text = report(None, error, ["The target “Doe^Jane” is used where its transform places it."], "")
     assert "Doe" not in text
     assert "The target “...” is used where its transform places it." in text
     assert "mask-empty" in text
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("There is no /data/Doe_Jane/ct.nii.gz and no /x/y.nii.", "There is no .../*.nii.gz and no .../*.nii."),
+        (r"C:\Users\Jane Doe\CT of Doe\ct.nrrd cannot be read.", ".../*.nrrd cannot be read."),
+        (r"\\ward\Doe\ct.mha and C:\Users\DOE~1\ct.mha", ".../*.mha and .../*.mha"),
+        (
+            "The folder ~/Doe has none (https://pytorch.org/a, 1/2).",
+            "The folder .../* has none (https://pytorch.org/a, 1/2).",
+        ),
+        ("PyTorch is not installed in /opt/Doe/bin/python3.12.", "PyTorch is not installed in .../python3.12."),
+    ],
+)
+def test_no_path_tells_whose_scan_it_is(said: str, told: str) -> None:
+    assert shorten_paths(said) == told
+
+
+def test_a_chosen_file_is_told_by_its_kind_whatever_it_is_called() -> None:
+    file = Path("/data") / "Doe, Jane; CT of 3 May.nrrd"
+    error = JobError(Code.FILE_UNREADABLE, f"{file} cannot be read as an image.", "Save it again.")
+    assert ".../*.nrrd cannot be read as an image." in report(None, error, [], "", [file])
+
+
+def test_the_report_says_what_it_is_not() -> None:
+    assert "not a medical device" in report(None, None, [], "")
 
 
 @pytest.mark.parametrize(
