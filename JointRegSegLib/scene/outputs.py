@@ -106,6 +106,7 @@ class _Loader:
         self._contents = contents
         self._target = target
         self._atlas = atlas
+        self._refined = refined
         self._name = target.GetName() if target is not None else _("target")
         if refined:
             self._name = _("{name} refined").format(name=self._name)
@@ -149,6 +150,11 @@ class _Loader:
         if self._target is not None and _lies_on(self._target, self._contents.grid):
             node.SetNodeReferenceID(node.GetReferenceImageGeometryReferenceRole(), self._target.GetID())
         add_segments(node, self._contents.labels, ijk_to_ras(self._contents.grid), self._contents.table)
+        segments = node.GetSegmentation()
+        for segment in map(segments.GetSegment, segments.GetSegmentIDs()):
+            # A DICOM segmentation object made of it would else call it drawn by hand.
+            segment.SetTag("DICOM.SegmentAlgorithmType", "SEMIAUTOMATIC" if self._refined else "AUTOMATIC")
+            segment.SetTag("DICOM.SegmentAlgorithmName", f"JointRegSeg {self._contents.manifest.get('version', '')}")
         return node
 
     def _forward(self, region: Any) -> tuple[Any, Any]:

@@ -186,6 +186,30 @@ def test_references_and_provenance(a_scene: Any, a_loaded_run: RunNodes, a_targe
     assert drawn.GetDisplayNode().GetVisibility2D()
 
 
+@pytest.mark.parametrize(("refined", "kind"), [(False, "AUTOMATIC"), (True, "SEMIAUTOMATIC")])
+def test_segments_have_what_a_dicom_segmentation_needs(
+    a_scene: Any, the_run: FinishedRun, a_target: Any, refined: bool, kind: str
+) -> None:
+    """Read as the extension QuantitativeReporting reads them; segments without codes are Slicer's Tissue."""
+    loaded = load_result(a_scene, the_run.result, target_id=a_target.GetID(), refined=refined)
+    node = a_scene.GetNodeByID(loaded.segmentation)
+    assert node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole()) is a_target
+    meanings = {}
+    for segment_id in node.GetSegmentation().GetSegmentIDs():
+        segment = node.GetSegmentation().GetSegment(segment_id)
+        tags = {name: vtk.mutable("") for name in ("DICOM.SegmentAlgorithmType", "DICOM.SegmentAlgorithmName")}
+        assert all(segment.GetTag(name, value) for name, value in tags.items())
+        assert [str(value) for value in tags.values()] == [kind, "JointRegSeg 0.1.0"]
+        entry = slicer.vtkSlicerTerminologyEntry()
+        tag = vtk.mutable("")
+        segment.GetTag(segment.GetTerminologyEntryTagName(), tag)
+        assert slicer.vtkSlicerTerminologiesModuleLogic.DeserializeTerminologyEntry(str(tag), entry)
+        for code in (entry.GetCategoryObject(), entry.GetTypeObject()):
+            assert all((code.GetCodingSchemeDesignator(), code.GetCodeValue(), code.GetCodeMeaning()))
+        meanings[segment_id] = entry.GetTypeObject().GetCodeMeaning()
+    assert meanings == {"Segment_5": "Tissue", "Segment_2": "Tissue", "Segment_300": "Roof"}
+
+
 def test_the_quality_table_holds_every_row(a_scene: Any, a_loaded_run: RunNodes) -> None:
     table = a_scene.GetNodeByID(a_loaded_run.quality)
     columns = [table.GetColumnName(c) for c in range(table.GetNumberOfColumns())]
