@@ -6,12 +6,13 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from ..job import Code, Event, JobError, Kind
-from .asking import answer, ask
+from ..job import Code, JobError
+from .asking import ask
+
+_CHILD = "JointRegSegLib.service.prober"
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def probe(
         timeout: seconds after which a Python that does not answer counts as broken.
     """
     try:
-        found = ask(__name__, (), python, environment, timeout).data
+        found = ask(_CHILD, (), python, environment, timeout).data
     except JobError as error:
         if error.code is Code.WORKER_DIED:  # it fell silent while it imported PyTorch
             error = _broken(error.message.rstrip("."))
@@ -70,7 +71,10 @@ def load_torch() -> Any:
             "In Slicer install it with the PyTorch extension; elsewhere run: pip install torch",
         )
     try:
-        return importlib.import_module("torch")
+        torch = importlib.import_module("torch")
+        if importlib.util.find_spec("numpy") is not None:
+            torch.zeros(1).numpy()  # fails where PyTorch was built for another generation of numpy
+        return torch
     except Exception as problem:
         words = str(problem).strip().splitlines()
         raise _broken(words[0].rstrip(".") if words else type(problem).__name__) from problem
@@ -82,35 +86,3 @@ def _broken(reason: str) -> JobError:
         f"PyTorch cannot be loaded: {reason}.",
         "Install it again; in Slicer use the PyTorch extension's uninstall and install buttons, then restart.",
     )
-
-
-def _describe(torch: Any) -> Event:
-    count = torch.get_num_threads()
-    devices = [TorchDevice("cpu", f"CPU, {count} thread{'' if count == 1 else 's'}", _free_gb())]
-    if torch.cuda.is_available():
-        for index in range(torch.cuda.device_count()):
-            try:
-                free, total = torch.cuda.mem_get_info(index)
-            except RuntimeError:  # listed, but not usable: another process owns it, or the driver is too old
-                continue
-            devices.append(TorchDevice("cuda", torch.cuda.get_device_name(index), free / 1e9, total / 1e9))
-    if torch.backends.mps.is_available():
-        devices.append(TorchDevice("mps", "Apple GPU"))
-    data = {
-        "version": str(torch.__version__),
-        "devices": [asdict(device) for device in devices],
-        "has_safetensors": importlib.util.find_spec("safetensors") is not None,
-    }
-    return Event(Kind.LOG, data=data)
-
-
-def _free_gb() -> float | None:
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) / 1e6 for line in lines if line.startswith("MemAvailable:")), None)
-
-
-if __name__ == "__main__":
-    sys.exit(answer(lambda: _describe(load_torch())))

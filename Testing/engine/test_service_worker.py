@@ -316,9 +316,24 @@ def test_a_pytorch_that_does_not_load_is_told_as_such(tmp_path: Path, bare_pytho
     assert state.error.code is Code.TORCH_BROKEN
 
 
+def test_a_pytorch_without_its_bridge_to_numpy_is_told_as_such(tmp_path: Path, bare_python: str) -> None:
+    for package in ("torch", "numpy"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").touch()
+    (tmp_path / "torch" / "__init__.py").write_text(
+        "class _Tensor:\n    def numpy(self): raise RuntimeError('Numpy is not available')\n"
+        "def zeros(size): return _Tensor()\n"
+    )
+    state = probe(bare_python, {**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert state.error is not None
+    assert state.error.code is Code.TORCH_BROKEN
+    assert "Numpy is not available" in state.error.message
+
+
 def test_the_probe_sees_the_cpu() -> None:
     need("torch")
     state = probe(sys.executable)
     assert state.error is None
     assert state.version
     assert state.devices[0].kind == "cpu"
+    assert state.devices[0].free_gb is not None

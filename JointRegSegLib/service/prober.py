@@ -1,0 +1,48 @@
+"""The child of `torch_state.probe`: `python -m JointRegSegLib.service.prober`."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from ..job import Event, Kind
+from .asking import answer
+from .torch_state import TorchDevice, load_torch
+
+
+def describe(torch: Any) -> Event:
+    """What this Python offers, as an event's data."""
+    count = torch.get_num_threads()
+    devices = [TorchDevice("cpu", f"CPU, {count} thread{'' if count == 1 else 's'}", _free_gb())]
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            try:
+                free, total = torch.cuda.mem_get_info(index)
+            except RuntimeError:  # listed, but not usable: another process owns it, or the driver is too old
+                continue
+            devices.append(TorchDevice("cuda", torch.cuda.get_device_name(index), free / 1e9, total / 1e9))
+    if torch.backends.mps.is_available():
+        devices.append(TorchDevice("mps", "Apple GPU"))
+    data = {
+        "version": str(torch.__version__),
+        "devices": [asdict(device) for device in devices],
+        "has_safetensors": importlib.util.find_spec("safetensors") is not None,
+    }
+    return Event(Kind.LOG, data=data)
+
+
+def _free_gb() -> float | None:
+    """Of main memory; None where nobody can tell."""
+    try:
+        from ..pipeline.machine import free_memory
+    except ImportError:  # a run will say which library is missing
+        return None
+    free = free_memory()
+    return free / 1e9 if math.isfinite(free) else None
+
+
+if __name__ == "__main__":
+    sys.exit(answer(lambda: describe(load_torch())))
