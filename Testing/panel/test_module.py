@@ -18,6 +18,7 @@ from Testing.rig.need import need
 need("slicer", "slicer-core")
 need("PySide6.QtWidgets", "PySide6-Essentials")
 import slicer  # noqa: E402
+from PySide6 import QtWidgets  # noqa: E402
 
 from Testing.rig import gui  # noqa: E402
 
@@ -160,6 +161,27 @@ def test_run_waits_and_returns_nodes(
     assert fake_job.request is not None
     assert not fake_job.request.output.parent.exists()
     assert fake_job.request.quality is Quality.FAST
+
+
+def test_a_script_needs_no_window(
+    module: ModuleType,
+    fake_job: FakeJob,
+    make_nodes: Callable[[], Nodes],
+    a_result: Result,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As with `--no-main-window`: neither the panel nor a view is asked for."""
+    monkeypatch.delitem(sys.modules, "JointRegSegLib.panel.widget", raising=False)
+    monkeypatch.setattr("slicer.util.setSliceViewerLayers", None)
+    assert slicer.app.layoutManager() is None
+    atlas, labels, target = make_nodes()
+    fake_job.finish(a_result)
+    logic = module.JointRegSegLogic()
+    nodes = logic.run(atlas=atlas, atlasLabels=labels, target=target)
+    assert logic.dice(nodes, nodes.segmentation) == {5: 1.0, 2: 1.0, 300: 1.0}
+    assert logic.carryOver(labels, nodes).GetImageData() is not None
+    assert "JointRegSegLib.panel.widget" not in sys.modules
+    assert [window for window in QtWidgets.QApplication.topLevelWidgets() if window.isVisible()] == []
 
 
 def test_run_takes_names_and_ids(

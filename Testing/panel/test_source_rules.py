@@ -103,6 +103,20 @@ def test_the_module_file_is_no_command_line_program() -> None:
     assert not FILES[0].read_text(encoding="utf-8").startswith("#!")
 
 
+def test_nothing_of_the_product_talks_to_a_network() -> None:
+    """`socket` names this computer in lock files; the cohort's cluster is Dask's business."""
+    libraries = {"aiohttp", "ftplib", "http", "httpx", "requests", "smtplib", "ssl", "urllib", "urllib3", "xmlrpc"}
+    calls = {"create_connection", "downloadFile", "socketpair", "urlopen", "urlretrieve"}
+    files = [*FILES[:1], *sorted((SOURCES / "JointRegSegLib").rglob("*.py"))]
+    found = []
+    for file in files:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        used = {name.split(".")[0] for name in imports(tree)} & libraries | names & calls
+        found += [f"{file.name}: {each}" for each in sorted(used)]
+    assert found == []
+
+
 @pytest.mark.parametrize("file", IN_SLICER, ids=lambda file: f"{file.parent.name}/{file.name}")
 def test_names_of_nodes_and_errors_made_in_slicer_can_be_translated(file: Path) -> None:
     bare = [
