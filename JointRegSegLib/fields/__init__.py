@@ -1,5 +1,6 @@
 """Displacement fields as torch tensors: (B, 3, D, H, W), voxels, channel i along tensor axis i, align_corners=True."""
 
+from .differences import central_difference
 from .inverse import inverse
 from .jacobian import jacobian_determinant
 from .millimetres import (
@@ -29,6 +30,7 @@ __all__ = [
     "apply_matrix",
     "binomial",
     "box_mean",
+    "central_difference",
     "coarsened",
     "compose",
     "displaced_positions",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
 from .resize import resize_field
-from .sampling import Shape, sample, shape_of
+from .sampling import Shape, identity, sample, shape_of
 
 _LEAST_PACE, _FULL_PACE = 0.25, 1.0
 _LARGE_SIDE = 64
@@ -38,16 +40,17 @@ def inverse(field: Tensor, iterations: int = 12, tolerance: float = 0.05, start:
         start = resize_field(inverse(resize_field(field, half), iterations, tolerance), shape)
     guess = (-field if start is None else start.clone()).view(3, -1)
     step, last = torch.zeros_like(guess), torch.zeros_like(guess)
-    going = torch.arange(guess.shape[1], device=field.device)
+    going: Tensor | None = None
     for iteration in range(iterations):
         far, rest = 0, []
-        for some in going.split(_AT_ONCE):
+        for some, places in _everywhere(shape, guess) if going is None else _at(going, shape, guess):
             w = guess[:, some]
-            residual = sample(field, _places(some, shape, w).add_(w)[None, :, None, None])[0, :, 0, 0].add_(w)
+            residual = sample(field, places.add_(w)[None, :, None, None])[0, :, 0, 0].add_(w)
             length = residual.square().sum(0).sqrt_()
             far += int((length > tolerance).sum())
-            unsettled = length > _SETTLED * tolerance
-            some, residual = some[unsettled], residual[:, unsettled]
+            unsettled = (length > _SETTLED * tolerance).nonzero()[:, 0]
+            some = some.start + unsettled if isinstance(some, slice) else some[unsettled]
+            residual = residual[:, unsettled]
             pace = _pace(step[:, some], residual - last[:, some]) if iteration else _FULL_PACE
             change = residual * -pace
             step[:, some], last[:, some] = change, residual
@@ -59,11 +62,23 @@ def inverse(field: Tensor, iterations: int = 12, tolerance: float = 0.05, start:
     return guess.view_as(field)
 
 
-def _places(voxels: Tensor, shape: Shape, like: Tensor) -> Tensor:
-    """Positions (3, n) of voxels that are numbered in the order of memory."""
+def _everywhere(shape: Shape, like: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """All voxels, numbered in the order of memory, in parts, with their positions (3, n)."""
+    depth, plane = shape[0], shape[1] * shape[2]
+    planes = max(_AT_ONCE // plane, 1)
+    for start in range(0, depth, planes):
+        stop = min(start + planes, depth)
+        places = identity((stop - start, *shape[1:]), like)[0]
+        places[0] += start
+        yield slice(start * plane, stop * plane), places.view(3, -1)
+
+
+def _at(voxels: Tensor, shape: Shape, like: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Voxels with these numbers, likewise."""
     _, h, w = shape
-    plane = voxels.div(w, rounding_mode="floor")
-    return torch.stack([plane.div(h, rounding_mode="floor"), plane % h, voxels % w]).to(like.dtype)
+    for some in voxels.split(_AT_ONCE):
+        row = some.div(w, rounding_mode="floor")
+        yield some, torch.stack([row.div(h, rounding_mode="floor"), row % h, some % w]).to(like.dtype)
 
 
 def _pace(step: Tensor, change: Tensor) -> Tensor:

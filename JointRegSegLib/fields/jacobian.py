@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from torch import Tensor
+
+from .differences import central_difference
 
 Differences = Literal["central", "forward"]
 
 
 def jacobian_determinant(field: Tensor, differences: Differences = "central") -> Tensor:
-    """Determinant of I + grad u.
+    """Determinant of I + grad u; not differentiable.
 
     Args:
         field: (B, 3, D, H, W) in voxels. On an affine grid the determinant is the same in voxels and in mm.
@@ -22,10 +23,18 @@ def jacobian_determinant(field: Tensor, differences: Differences = "central") ->
     """
     rows = []
     for i in range(3):
-        parts = _forward(field[:, i]) if differences == "forward" else torch.gradient(field[:, i], dim=(1, 2, 3))
-        rows.append([part + 1.0 if i == j else part for j, part in enumerate(parts)])
+        parts = _forward(field[:, i]) if differences == "forward" else _central(field[:, i])
+        parts[i].add_(1.0)
+        rows.append(parts)
     (a, b, c), (d, e, f), (g, h, k) = rows
-    return (a * (e * k - f * h) - b * (d * k - f * g) + c * (d * h - e * g))[:, None]
+    found = (e * k).sub_(f * h).mul_(a)
+    found.sub_((d * k).sub_(f * g).mul_(b))
+    return found.add_((d * h).sub_(e * g).mul_(c))[:, None]
+
+
+def _central(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Central differences of (B, D, H, W) along its axes."""
+    return central_difference(x, 1), central_difference(x, 2), central_difference(x, 3)
 
 
 def _forward(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

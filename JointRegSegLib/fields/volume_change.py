@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .differences import central_difference
 from .jacobian import jacobian_determinant
 
 _LEAST = 0.05
@@ -24,7 +25,7 @@ def even_volumes(field: Tensor, strength: float) -> Tensor:
     log_j = _log_jacobian(field)
     moved = field.clone()
     for axis in range(3):
-        moved[0, axis].add_(torch.gradient(log_j, dim=axis)[0], alpha=strength)
+        moved[0, axis].add_(central_difference(log_j, axis), alpha=strength)
     return moved
 
 

@@ -34,6 +34,7 @@ from ..registration import (
     search_displacements,
 )
 from ..volumes import Grid, LabelMap, read_affine
+from .earlier import comparison
 from .guidance import Guidance
 from .memory import Budget
 from .placing import slabs
@@ -116,7 +117,8 @@ def register_step(
     pair, similarity = stage.pair(request.similarity, budget)
     pair = guidance.on(pair, labels, alignment.matrix).to(device)
     field = stage.field(pair, similarity)
-    before, after = _values(pair, similarity, preset, field)
+    known = earlier.similarity_before(comparison(request, similarity, pair.grid)) if earlier else None
+    before, after = _values(pair, similarity, preset, field, known)
     progress.done(_DEFORMED, "inverting the field")
     grid = pair.grid
     del pair  # the inverse needs its memory
@@ -186,10 +188,13 @@ class _Stage:
         return pair_on(grid, self.target, self.atlas, self.alignment.matrix)
 
 
-def _values(pair: Pair, similarity: Similarity, preset: Preset, field: Tensor) -> tuple[float, float]:
-    """The similarity before and after the deformation."""
+def _values(
+    pair: Pair, similarity: Similarity, preset: Preset, field: Tensor, before: float | None
+) -> tuple[float, float]:
+    """The similarity before the deformation, unless that is known, and after."""
     pull = pull_of(similarity, pair.fixed, pair.moving, preset.windows)
     points = identity(shape_of(field), field)
-    before = pull.value(points, combined_weight(pair, points))
+    if before is None:
+        before = pull.value(points, combined_weight(pair, points))
     points += field
     return before, pull.value(points, combined_weight(pair, points))

@@ -16,6 +16,7 @@ from .. import __version__
 from ..job import QualityTable, Request, result
 from ..volumes import LabelMap, Volume, write_affine, write_field, write_label_map, write_segmentation, write_volume
 from .check import Checked
+from .earlier import comparison
 from .placing import placed
 from .prepare import Inputs
 from .progress import Progress
@@ -54,21 +55,19 @@ def write_images(
 
 
 def manifest(
-    request: Request, transform: Transform, start: str, device: str, started: datetime, proposed: dict[str, object]
+    request: Request, transform: Transform, start: str, device: str, started: datetime, more: dict[str, object]
 ) -> dict[str, object]:
-    """Versions, settings and times of a run, and what a model proposed; no path and no name of a patient."""
+    """Versions, settings and times of a run, and whatever else is told; no path and no name of a patient."""
     return {
         "version": __version__,
         "method": request.method,
-        **proposed,
-        "quality": request.quality.value,
-        "similarity": transform.similarity.value,
+        **comparison(request, transform.similarity, transform.working),
+        **more,
         "similarity_asked": request.similarity.value,
         "start": start,
         "seed": request.seed,
         "device": device,
         "threads": torch.get_num_threads(),
-        "working_spacing_mm": [round(s, 4) for s in transform.working.spacing],
         "working_size": list(transform.working.size),
         "atlases": [atlas.name or f"atlas {number}" for number, atlas in enumerate(request.atlases, 1)],
         "started": started.isoformat(timespec="seconds"),

@@ -9,6 +9,7 @@ levels target and atlas are registered to each other and the two maps averaged, 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from torch import Tensor
@@ -41,7 +42,7 @@ def register(
         pair: the images.
         preset: levels and step settings.
         similarity: what counts as alike; not AUTO.
-        on_step: told the share of the work done, 0 to 1, before each iteration; may raise to stop.
+        on_step: told the share of the work done, 0 to 1, before each iteration and at the end; may raise to stop.
         start: displacement to begin with, on any grid that spans the same box; zero where None.
 
     Returns: u (1, 3, D, H, W) in voxels of the working grid, `warped(p) = moving(p + u(p))`.
@@ -64,6 +65,7 @@ def register(
         field = improve(field, here)
         if back is not None:
             field = (field + back) / 2
+    on_step(1.0)
     if field is None:
         return pair.fixed.new_zeros(1, 3, *pair.grid.shape)
     field = resize_field(field, pair.grid.shape)
@@ -71,9 +73,13 @@ def register(
 
 
 def usable_levels(grid: Grid, preset: Preset) -> list[Level]:
-    """The preset's levels that leave the shortest side at least 8 voxels, always with the finest."""
-    kept = [level for level in preset.levels if min(level_shape(grid, level)) >= LEAST_SIDE]
-    return kept or [preset.levels[-1]]
+    """The preset's levels that leave the shortest side at least 8 voxels, always with the finest.
+
+    The coarsest of them takes as many steps as any that is left out: in a thin slab it has their way to go as well.
+    """
+    kept = [level for level in preset.levels if min(level_shape(grid, level)) >= LEAST_SIDE] or [preset.levels[-1]]
+    steps = max(level.steps for level in preset.levels[: len(preset.levels) - len(kept) + 1])
+    return [replace(kept[0], steps=steps), *kept[1:]]
 
 
 def level_shape(grid: Grid, level: Level) -> Shape:

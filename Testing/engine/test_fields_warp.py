@@ -9,7 +9,17 @@ import torch
 from torch import Tensor
 from torch.autograd import gradcheck
 
-from JointRegSegLib.fields import compose, exponential, identity, inverse, jacobian_determinant, sample, shape_of, warp
+from JointRegSegLib.fields import (
+    central_difference,
+    compose,
+    exponential,
+    identity,
+    inverse,
+    jacobian_determinant,
+    sample,
+    shape_of,
+    warp,
+)
 from Testing.engine.tensor_cases import inner, largest, noise, smooth_field, texture
 
 SHAPE = (11, 14, 9)
@@ -256,3 +266,10 @@ def test_batches_are_warped_one_by_one() -> None:
     for one in range(2):
         alone = warp(images[one : one + 1], fields[one : one + 1])
         assert torch.allclose(together[one : one + 1], alone, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(2, 2, 2), (3, 5, 4), (2, 7, 6, 9)])
+def test_central_differences_are_those_of_torch(shape: tuple[int, ...]) -> None:
+    x = texture(shape[-3:], 1.0, seed=5, dtype=torch.float32)[0, 0].expand(shape)
+    for axis in range(len(shape)):
+        assert torch.equal(central_difference(x, axis), torch.gradient(x, dim=axis)[0])

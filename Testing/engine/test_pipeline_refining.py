@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from JointRegSegLib.job import Code, JobError, Request
-from JointRegSegLib.job.result import FIELD, LABELS, MANIFEST
+from JointRegSegLib.job.result import FIELD, LABELS, MANIFEST, QUALITY_JSON
 from JointRegSegLib.metrics import dice
 from JointRegSegLib.phantom import PhantomFiles, write_pair
 from JointRegSegLib.pipeline.corrections import read_earlier
 from JointRegSegLib.pipeline.guidance import Guidance
 from JointRegSegLib.pipeline.prepare import prepare
 from JointRegSegLib.pipeline.progress import Progress
-from JointRegSegLib.volumes import LabelMap, read_field, read_label_map, write_label_map
+from JointRegSegLib.volumes import LabelMap, read_field, read_label_map, read_volume, write_label_map, write_volume
 from Testing.engine.pipeline_cases import Told, refused, request_for, run_quietly
 
 _CORRECTED = (13, 9)
@@ -103,6 +103,27 @@ def test_another_pairs_result_is_refused(told: Told, files: PhantomFiles, tmp_pa
     _corrected(_labels(told), read_label_map(files.target_labels), tmp_path / "edited.nii.gz")
     request = _request(told, files, tmp_path, target=other.target)
     refused(request, Code.REQUEST_INVALID, "another pair")
+
+
+def test_another_scan_on_the_same_voxels_is_refused(told: Told, files: PhantomFiles, tmp_path: Path) -> None:
+    image = read_volume(files.target)
+    write_volume(tmp_path / "other.nii.gz", image.array[::-1].copy(), image.grid)
+    request = request_for(files, tmp_path / "out", target=tmp_path / "other.nii.gz", continue_from=told.result.folder)
+    refused(request, Code.REQUEST_INVALID, "its target is another scan")
+
+
+def test_the_affines_similarity_is_taken_over_where_it_was_found_in_the_same_way(
+    told: Told, files: PhantomFiles, tmp_path: Path
+) -> None:
+    before = told.result.quality.measure("similarity_before")
+    for number, facts in enumerate(({}, {"masked": None}, {"quality": "normal"})):
+        earlier = _changed(told, tmp_path / str(number), **facts)
+        table = told.result.quality
+        odd = replace(table, measures=tuple(replace(m, value=0.25) if "before" in m.key else m for m in table.measures))
+        (earlier / QUALITY_JSON).write_text(odd.to_json(), encoding="utf-8")
+        request = request_for(files, tmp_path / f"out{number}", continue_from=earlier)
+        found = run_quietly(request).result.quality.measure("similarity_before")
+        assert found == (0.25 if not facts else pytest.approx(before, rel=1e-4))
 
 
 def _changed(told: Told, folder: Path, **facts: Any) -> Path:

@@ -66,6 +66,7 @@ class Procedure:
         joint_steps: with it.
         shares: of a budget in minutes, of the same two stages.
         lr: the learning rate.
+        warm_up: steps over which it rises to that.
         batch: pairs of a step.
     """
 
@@ -73,6 +74,7 @@ class Procedure:
     joint_steps: Whole
     shares: tuple[Positive, Positive]
     lr: Positive
+    warm_up: Count
     batch: Count
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from JointRegSegLib.training.dataset import Dataset
 from JointRegSegLib.training.phases import Adam, Batch, Phase, Strategy
 from JointRegSegLib.training.samplers import AllOrderedPairs, AtlasPairs
-from JointRegSegLib.training.schedules import ends
+from JointRegSegLib.training.schedules import ends, ramp
 from JointRegSegLib.training.terms import Losses, weighted_sum
 
 from .model import CoupledPyramid
@@ -40,7 +40,8 @@ class PgcNet(Strategy):
             return None
         stage, steps, step = stages[index]
         groups, until = tuple(self._model.groups()), ends(p.shares)[index]
-        return Phase("pairs", steps, groups, self._pairs, step, Adam(p.lr), p.batch, stage=stage, until=until)
+        rate = Adam(ramp(p.lr / p.warm_up, p.lr, p.warm_up))
+        return Phase("pairs", steps, groups, self._pairs, step, rate, p.batch, stage=stage, until=until)
 
     @property
     def total_steps(self) -> int:
