@@ -273,6 +273,12 @@ class JointRegSegLogic(ScriptedLoadableModuleLogic):
 
         return console.dice_of(nodes, reference)
 
+    def report(self, handle: RunSession) -> str:
+        """A run as text for an issue or a mail, without names and paths; figures where its files were kept."""
+        from JointRegSegLib.panel.report import report
+
+        return report(handle.result, handle.error, handle.notes, "", handle.inputs.files)
+
     def models(self) -> Any:
         """The installed models (`JointRegSegLib.library.models.Installed`)."""
         from JointRegSegLib.library.models import installed_models
@@ -281,9 +287,21 @@ class JointRegSegLogic(ScriptedLoadableModuleLogic):
 
     def importModel(self, file: str, name: str = "") -> str:
         """Check and install a model package; returns the name that it has from now on."""
-        from JointRegSegLib.service.model_tools import install_in_child
+        from JointRegSegLib.panel import console
 
-        return install_in_child(Path(file), name)
+        return console.import_model(Path(file), name)
+
+    def checkModel(self, name: str) -> str:
+        """Look at the weights of a model by its name or file; returns its method, or raises what is wrong."""
+        from JointRegSegLib.panel import console
+
+        return console.check_model(name)
+
+    def removeModel(self, name: str) -> None:
+        """Delete an installed model."""
+        from JointRegSegLib.library.models import remove_model
+
+        remove_model(name)
 
     def train(self, *, onEvent: Callable[[Any], None] | None = None, **settings: Any) -> Any:
         """Train a method and wait.

@@ -14,6 +14,7 @@ from ..job.fusion import Fusion
 from ..library.models import Installed, find_model
 from ..library.opening import open_library
 from ..scene import AtlasSource, Changes, RunNodes, carry_over, find_changes, reference_dice
+from ..service.model_tools import check_in_child, install_in_child
 from ..service.training_client import Trained, TrainingRequest, start_training
 from ..training.card import load_card
 from .inputs import START_WORDS, Inputs, find_choice, find_node
@@ -107,6 +108,16 @@ def carry(node: Any, nodes: RunNodes, to_atlas: bool) -> Any:
 def dice_of(nodes: RunNodes, reference: Any) -> dict[int, float]:
     """Dice of each found structure with known labels of the target, by label value."""
     return reference_dice(slicer.mrmlScene, nodes, find_node(reference, "reference"))
+
+
+def import_model(file: Path, name: str) -> str:
+    """Check and install a package; the name that it has from now on."""
+    return install_in_child(file, name, chosen_python())
+
+
+def check_model(name: str) -> str:
+    """The method of a model, by its name or file, whose weights are what they were."""
+    return check_in_child(find_model(Path(name)), chosen_python())
 
 
 def train(request: TrainingRequest, on_event: Callable[[Event], None] | None = None) -> Trained:

@@ -91,11 +91,12 @@ def test_the_examples_run(
 
     monkeypatch.setattr("JointRegSegLib.panel.run_session.client.start", start)
     monkeypatch.setattr("JointRegSegLib.panel.console.start_training", train)
-    monkeypatch.setattr("JointRegSegLib.service.model_tools.install_in_child", install)
+    monkeypatch.setattr("JointRegSegLib.panel.console.install_in_child", install)
+    monkeypatch.setattr("JointRegSegLib.panel.console.check_in_child", lambda package, python: "jrss")
     monkeypatch.setattr(module.JointRegSegLogic, "loadSampleData", lambda self: make_nodes())
     names: dict[str, Any] = {}
     examples = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
-    assert len(examples) == 8
+    assert len(examples) == 9
     for example in examples:
         exec(compile(example, "user-guide.md", "exec"), names)
     assert slicer.mrmlScene.GetNodeByID(names["refined"].segmentation) is not None
@@ -106,3 +107,5 @@ def test_the_examples_run(
     assert requests[8].method == "jrss"
     assert trainings[0].labelled == 5
     assert names["on_target"].IsA("vtkMRMLMarkupsFiducialNode")
+    assert names["squares"].IsA("vtkMRMLScalarVolumeNode")
+    assert names["logic"].models() == ()
