@@ -13,6 +13,8 @@ from JointRegSegLib.fields import shape_of
 from .backbone import Backbone
 from .blocks import FlowHead, conv_block
 
+_LEAK = 0.2
+
 
 class VoxelMorph(Backbone):
     """A U-Net on both images at once: down to 1/16 of their grid, up again, and one convolution to the field.
@@ -21,18 +23,24 @@ class VoxelMorph(Backbone):
     image, as in DeepAtlas (Xu & Niethammer, MICCAI 2019).
 
     Args:
-        leak: of its leaky ReLUs; 0 is plain ReLU.
+        leaky: with leaky ReLUs of 0.2 and He's start, as VoxelMorph's later code, instead of plain ReLUs and PyTorch's
+            start, by which features fade from layer to layer and many die before any is of use.
     """
 
     divisor = 16
 
-    def __init__(self, leak: float = 0.0) -> None:
+    def __init__(self, leaky: bool = False) -> None:
         super().__init__()
-        block = partial(conv_block, norm=None, leak=leak)
+        block = partial(conv_block, norm=None, leak=_LEAK if leaky else 0.0)
         self.down = nn.ModuleList([block(2, 16), block(16, 32, 2), block(32, 32, 2), block(32, 32, 2)])
         self.bottom = nn.Sequential(block(32, 32, 2), block(32, 32))
         self.up = nn.ModuleList([block(64, 32), block(64, 32), nn.Sequential(block(64, 8), block(8, 8))])
         self.head = FlowHead(24)
+        if leaky:
+            for layer in self.modules():
+                if isinstance(layer, nn.Conv3d) and not isinstance(layer, FlowHead):
+                    nn.init.kaiming_normal_(layer.weight, _LEAK)
+                    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def forward(self, moving: Tensor, fixed: Tensor) -> Tensor:
         """The field u (B, 3, D, H, W) in voxels of two images (B, 1, D, H, W)."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from .curves import CurveFile
 from .dataset import Dataset, Report
 from .distributed import Team
 from .phases import Batch, Phase, Strategy, training_only
+from .precision import autocast
 from .ranges import Count, Seed, Weight, Whole
 from .recomputing import recompute_activations
 from .samplers import Item
@@ -40,7 +40,7 @@ class TrainerConfig:
     Attributes:
         seed: of everything random.
         accumulate: draws whose gradients are averaged before the optimiser moves.
-        amp: compute in bfloat16 where CUDA can; losses stay in float32.
+        amp: compute in bfloat16 where the device is faster by it; losses stay in float32.
         checkpoint_activations: compute activations a second time in the backward pass instead of keeping them.
         validate_every: steps between validations; 0 for never.
         patience: validations in a row without a better score that end a stage; 0 for never.
@@ -208,7 +208,7 @@ class Trainer:
         """Draw, compute the losses and add their gradients."""
         batch, items = self._draw(phase)
         assert phase.step is not None
-        with self._autocast():
+        with autocast(self._device, self.config.amp):
             losses = phase.step(batch)
         wrong = next((name for name, value in losses.parts.items() if not torch.isfinite(value).all()), None)
         if wrong is None and not torch.isfinite(losses.total):
@@ -235,11 +235,6 @@ class Trainer:
         if key not in self._optimisers:
             self._optimisers[key] = torch.optim.Adam(self._groups[group])
         return self._optimisers[key]
-
-    def _autocast(self) -> torch.autocast | nullcontext[None]:
-        if self.config.amp and self._device.type == "cuda" and torch.cuda.is_bf16_supported():
-            return torch.autocast("cuda", torch.bfloat16)
-        return nullcontext()
 
     def _require_finite_gradients(self, phase: Phase, parameters: list[nn.Parameter]) -> None:
         norms = [p.grad.norm() for p in parameters if p.grad is not None]

@@ -13,9 +13,15 @@ from JointRegSegLib.training.trainer import TrainerConfig
 
 @dataclass(frozen=True)
 class Model:
-    """The scale of intensities that the networks see."""
+    """The networks.
+
+    Attributes:
+        intensity: the scale that they see.
+        leaky: whether the registration network has leaky ReLUs and He's start, or plain ReLUs and PyTorch's.
+    """
 
     intensity: Intensity
+    leaky: bool = False
 
 
 @dataclass(frozen=True)

@@ -74,8 +74,8 @@ class Procedure:
     joint_steps: Whole
     shares: tuple[Positive, Positive]
     lr: Positive
-    warm_up: Count
     batch: Count
+    warm_up: Count = 1
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from JointRegSegLib.fields import exponential
 from JointRegSegLib.networks import (
     BOTH,
     Capability,
-    FlowHead,
     Group,
     InputSpec,
     JointModel,
@@ -20,8 +19,6 @@ from JointRegSegLib.networks import (
 )
 
 from .settings import Settings
-
-_LEAK = 0.2
 
 
 class VelocityModel(JointModel):
@@ -35,12 +32,7 @@ class VelocityModel(JointModel):
 
     def __init__(self, squarings: int = 7) -> None:
         super().__init__()
-        self.net = VoxelMorph(_LEAK)
-        for layer in self.net.modules():
-            # By PyTorch's own start features fade from layer to layer, and half of them die before any is of use.
-            if isinstance(layer, nn.Conv3d) and not isinstance(layer, FlowHead):
-                nn.init.kaiming_normal_(layer.weight, _LEAK)
-                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        self.net = VoxelMorph(leaky=True)
         self.squarings = squarings
         self.input_spec = InputSpec(self.net.divisor)
 
