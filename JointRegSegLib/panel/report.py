@@ -35,7 +35,9 @@ def report(
     if error is not None:
         lines.append(f"Error {error.code.value}: {error}")
     if result is not None:
-        lines += [f"{key}: {value}" for key, value in sorted(_flat(result.manifest).items())]
+        # Digests name nobody, but would tell that two reports are of the same scan.
+        facts = {key: value for key, value in _flat(result.manifest).items() if not key.endswith("_digest")}
+        lines += [f"{key}: {value}" for key, value in sorted(facts.items())]
         lines += ["\t".join(row) for row in result.quality.rows()]
     text = "\n".join([*lines, *notes])
     for file in files:  # their names may hold spaces, at which a path in a sentence would seem to end

@@ -61,6 +61,8 @@ def test_a_sentence_is_said_once_and_is_no_markup() -> None:
 def test_the_report_holds_versions_settings_and_quality(the_run: FinishedRun) -> None:
     text = report(the_run.result, None, ["A note."], "PyTorch 2.13.0: CPU")
     assert all(part in text for part in ("JointRegSeg 0.1.0", "PyTorch 2.13.0", "seed: 7", "Folding", "A note."))
+    assert "target_digest" in the_run.result.manifest
+    assert "digest" not in text
 
 
 def test_the_report_shortens_paths() -> None:

@@ -45,7 +45,7 @@ TABLE = LabelTable(
         ),
     ]
 )
-MANIFEST = {"version": "0.1.0", "method": "instance", "seed": 7, "device": "cpu"}
+MANIFEST = {"version": "0.1.0", "method": "instance", "seed": 7, "device": "cpu", "target_digest": "5ca9"}
 QUALITY = QualityTable(
     measures=(Measure("folding", "Folding", 0.0, "%", Status.GOOD), Measure("sdlogj", "SD of log J", 0.31)),
     labels=(LabelVolume(5, "left part", 100, 1.0),),
