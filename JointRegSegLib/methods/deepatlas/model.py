@@ -9,4 +9,4 @@ from .settings import Settings
 
 def build(settings: Settings, classes: int) -> TwoNetModel:
     """The untrained model for K classes, background included."""
-    return TwoNetModel(VoxelMorph(settings.model.leaky), UNetLight(classes), settings.model.intensity)
+    return TwoNetModel(VoxelMorph(), UNetLight(classes), settings.model.intensity)

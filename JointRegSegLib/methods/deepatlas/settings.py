@@ -13,15 +13,9 @@ from JointRegSegLib.training.trainer import TrainerConfig
 
 @dataclass(frozen=True)
 class Model:
-    """The networks.
-
-    Attributes:
-        intensity: the scale that they see.
-        leaky: whether the registration network has leaky ReLUs and He's start, or plain ReLUs and PyTorch's.
-    """
+    """The scale of intensities that the networks see."""
 
     intensity: Intensity
-    leaky: bool = False
 
 
 @dataclass(frozen=True)
