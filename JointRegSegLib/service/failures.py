@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from ..job import Code, JobError
 from ..job.folders import is_disk_full
 
 MEMORY_ADVICE = "Close other programs, choose the quality fast, or compute on the CPU."
+
+_CARD = re.compile(r"\b(cuda|hip|mps)\b")
 
 
 def as_job_error(problem: BaseException, memory_advice: str = MEMORY_ADVICE) -> JobError:
@@ -35,8 +39,16 @@ def first_line(problem: BaseException) -> str:
     return (lines[0] if lines else type(problem).__name__).rstrip(".")
 
 
+def is_short_of_gpu_memory(problem: BaseException) -> bool:
+    """Whether a graphics card's memory was not enough: PyTorch's own error, or what a card's library says."""
+    if any(cls.__name__ == "OutOfMemoryError" for cls in type(problem).__mro__):
+        return True
+    words = str(problem).lower()
+    return isinstance(problem, RuntimeError) and "out of memory" in words and bool(_CARD.search(words))
+
+
 def _is_out_of_memory(problem: BaseException) -> bool:
-    if any(cls.__name__ in ("MemoryError", "OutOfMemoryError") for cls in type(problem).__mro__):
+    if isinstance(problem, MemoryError) or is_short_of_gpu_memory(problem):
         return True
     words = str(problem).lower()
     return isinstance(problem, RuntimeError) and any(

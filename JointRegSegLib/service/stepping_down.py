@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
 import traceback
@@ -9,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from ..job import Caution, Code, Device, Event, Kind, Request, Result
+from ..job import Caution, Device, Event, JobError, Kind, Request, Result
 from ..job.folders import write_whole
 from ..job.result import QUALITY_CSV, QUALITY_JSON
-from .failures import as_job_error
+from .failures import is_short_of_gpu_memory
 
 Run = Callable[[Request, Callable[[Event], None], Callable[[], bool]], Result]
 
@@ -33,27 +34,34 @@ def stepping_down(run: Run, begin_again: Callable[[], None]) -> Run:
         try:
             return run(request, report, cancelled)
         except Exception as problem:
-            if as_job_error(problem).code is not Code.OUT_OF_MEMORY or not _a_card_computes(request.device):
+            if not is_short_of_gpu_memory(problem):
                 raise
             traceback.print_exc()
-        gc.collect()  # what the first time held in main memory
+        gc.collect()  # what the first time held
+        _hand_back_cached_memory()
         begin_again()
         report(Event(Kind.CAUTION, CAUTION.message, code=CAUTION.code))
-        return _with_caution(run(replace(request, device=Device.CPU), report, cancelled))
+        result = run(replace(request, device=Device.CPU), report, cancelled)
+        with contextlib.suppress(JobError):  # the result is whole without it, and the event has been told
+            _write_caution(result)
+        return result
 
     return run_or_step_down
 
 
-def _a_card_computes(wanted: Device) -> bool:
-    """Whether the run that failed was on a graphics card, as `pipeline.devices.choose_device` chooses."""
+def _hand_back_cached_memory() -> None:
+    """What PyTorch keeps of the card for later is of no use to the CPU, and others may want it."""
     torch: Any = sys.modules.get("torch")
-    if torch is None or wanted is Device.CPU:
-        return False
-    return wanted is Device.MPS or bool(torch.cuda.is_available())
+    if torch is None:
+        return
+    with contextlib.suppress(RuntimeError):  # of a card that is in no state to answer
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if torch.backends.mps.is_available():
+            torch.mps.empty_cache()
 
 
-def _with_caution(result: Result) -> Result:
+def _write_caution(result: Result) -> None:
     table = replace(result.quality, cautions=(CAUTION, *result.quality.cautions))
     write_whole(result.path(QUALITY_JSON), table.to_json())
     write_whole(result.path(QUALITY_CSV), table.to_csv())
-    return result
