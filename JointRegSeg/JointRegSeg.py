@@ -275,9 +275,9 @@ class JointRegSegLogic(ScriptedLoadableModuleLogic):
 
     def report(self, handle: RunSession) -> str:
         """A run as text for an issue or a mail, without names and paths; figures where its files were kept."""
-        from JointRegSegLib.panel.report import report
+        from JointRegSegLib.panel.report import report_of
 
-        return report(handle.result, handle.error, handle.notes, "", handle.inputs.files)
+        return report_of(handle, "")
 
     def models(self) -> Any:
         """The installed models (`JointRegSegLib.library.models.Installed`)."""

@@ -14,7 +14,7 @@ from ..scene import reference_dice
 from . import summary
 from .carrying_section import CarryingSection
 from .comparing import Comparing
-from .report import report
+from .report import report, report_of
 from .run_session import RunSession
 from .structures import StructuresTable
 from .telling import tell
@@ -86,8 +86,5 @@ class ResultSection:
 
     def report(self) -> str:
         """The report as plain text."""
-        session = self.session
-        if session is None:
-            return report(None, None, [], self._describe_torch())
-        torch, files = self._describe_torch(), session.inputs.files
-        return report(session.result, session.error, session.notes, torch, files)
+        torch = self._describe_torch()
+        return report(None, None, [], torch) if self.session is None else report_of(self.session, torch)

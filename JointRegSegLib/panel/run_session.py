@@ -15,7 +15,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from ..job import Code, Event, JobError, Kind, Request, Result
+from ..job import Caution, Code, Event, JobError, Kind, Request, Result
 from ..scene import AtlasSource, Grids, load_result, request_from_nodes
 from ..scene.translation import quoted
 from ..service import client
@@ -82,6 +82,7 @@ class RunSession:
         kind: the model's name, or else the method, and the quality: what the time of a run depends on most.
         seconds: how long the run took, once finished.
         notes: sentences on how the inputs were read from the scene, and the worker's cautions.
+        cautions: the worker's alone.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class RunSession:
         self.error: JobError | None = None
         self.event: Event | None = None
         self.notes: list[str] = []
+        self.cautions: list[Caution] = []
         self.kind = (inputs.model.name if inputs.model is not None else inputs.method, inputs.quality.value)
         self.seconds = 0.0
         self._is_refined = inputs.continue_from is not None
@@ -211,7 +213,9 @@ class RunSession:
             self.event = event
             self._on_change()
         elif event.kind is Kind.CAUTION:
-            self.notes.append(self._by_name(event.message))
+            caution = Caution(event.code, self._by_name(event.message))
+            self.notes.append(caution.message)
+            self.cautions.append(caution)
         self._on_event(event)
 
     def _finish(self, result: Result) -> None:

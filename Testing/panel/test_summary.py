@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from JointRegSegLib.job import Caution, Code, Event, JobError, Kind, LabelVolume, Measure, QualityTable, Status
+from JointRegSegLib.job import Caution, Code, Event, JobError, Kind, LabelVolume, Measure, QualityTable, Result, Status
 from Testing.rig.need import need
 from Testing.scene.results import FinishedRun
 
@@ -17,7 +18,8 @@ from Testing.rig import gui  # noqa: E402
 
 gui.install()
 from JointRegSegLib.panel import summary  # noqa: E402
-from JointRegSegLib.panel.report import report, shorten_paths  # noqa: E402
+from JointRegSegLib.panel.path_words import shorten_paths  # noqa: E402
+from JointRegSegLib.panel.report import report  # noqa: E402
 from JointRegSegLib.panel.words import progress_line, time_left  # noqa: E402
 
 pytestmark = pytest.mark.gui
@@ -94,6 +96,21 @@ def test_the_report_names_no_node() -> None:
             "The folder .../* has none (https://pytorch.org/a, 1/2).",
         ),
         ("PyTorch is not installed in /opt/Doe/bin/python3.12.", "PyTorch is not installed in .../python3.12."),
+        (
+            r"No such file or directory: 'C:\\Users\\Jane Doe\\CT of Doe\\CT of Doe.nrrd'",
+            "No such file or directory: '.../*.nrrd'",
+        ),
+        (r"'\\\\ward\\Jane Doe\\Doe, Jane' is no folder", "'.../*' is no folder"),
+        ("""No such file: "/data/O'Neill, Jane; CT.nii.gz".""", 'No such file: ".../*.nii.gz".'),
+        ("/x/Doe.Jane and /x/CT.Doe.seg.nrrd and /x/a.MHA", ".../* and .../*.seg.nrrd and .../*.mha"),
+        ("/x/python_of_Jane is none", ".../* is none"),
+        ("file:///home/Doe/a.nii, file:///C:/Doe/b.nii", ".../*.nii, .../*.nii"),
+        ("../Doe/ct.nii or ~doe/Doe.nii", ".../*.nii or .../*.nii"),
+        ("ITK ERROR:/data/Doe/ct.nii and file:C:/Doe/x.nii", "ITK ERROR:.../*.nii and file:.../*.nii"),
+        (
+            "It ended... 1.5/2 ml and/or N/A at http://localhost:80/a",
+            "It ended... 1.5/2 ml and/or N/A at http://localhost:80/a",
+        ),
     ],
 )
 def test_no_path_tells_whose_scan_it_is(said: str, told: str) -> None:
@@ -104,6 +121,37 @@ def test_a_chosen_file_is_told_by_its_kind_whatever_it_is_called() -> None:
     file = Path("/data") / "Doe, Jane; CT of 3 May.nrrd"
     error = JobError(Code.FILE_UNREADABLE, f"{file} cannot be read as an image.", "Save it again.")
     assert ".../*.nrrd cannot be read as an image." in report(None, error, [], "", [file])
+
+
+def test_the_longest_chosen_file_goes_first() -> None:
+    files = [Path("/data/Doe, Jane"), Path("/data/Doe, Jane (2); CT/ct of Jane.nii")]
+    said = f"{files[1]} and {files[0]}/IM Doe.dcm differ; {files[0]}-2/x.nii is none."
+    assert shorten_paths(said, files) == ".../*.nii and .../* Doe.dcm differ; .../*.nii is none."
+
+
+def test_the_report_names_no_structure_and_no_atlas(tmp_path: Path) -> None:
+    told = (
+        Caution("labels-lost", "No voxel of the target got: Doe, left, Doe."),
+        Caution("labels-cut", "Jane 1: The target seems to show only a part of: Doe."),
+        Caution("atlas-left-out", "Jane 2 was left out: it holds no label."),
+    )
+    labels = (LabelVolume(7, "Doe, left", 10, 1.5, 0.5, 0.25), LabelVolume(8, "Doe", 10, 2.25))
+    names = ["Jane 1", "atlas 3"]
+    manifest = {"seed": 7, "atlases": names, "most_alike": "Jane 1", "atlas_folders": {"Jane 1": "atlases/01"}}
+    (tmp_path / "quality.json").write_text(QualityTable((), labels, (), told[:2]).to_json(), encoding="utf-8")
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    notes = [caution.message for caution in told]
+    text = report(Result(tmp_path), None, notes, "", cautions=told, atlases=["Jane 2"])
+    assert "Doe" not in text
+    assert "Jane" not in text
+    for line in ("label\t7\t1.5\tml\t", "confidence\t7\t0.500\t\t", "to look at\t7\t25.0\t%\t", "atlases: 2"):
+        assert line in text.splitlines()
+    for line in ("labels-lost: 2 of the structures", "labels-cut: 1 of the structures", "atlas-left-out: ... was left"):
+        assert text.count(f"caution {line}") == 1
+
+
+def test_the_report_has_no_empty_line() -> None:
+    assert "" not in report(None, None, ["", "A note."], "").splitlines()
 
 
 def test_the_report_says_what_it_is_not() -> None:
