@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch import nn
@@ -29,6 +31,21 @@ def test_a_cpu_computes_in_bfloat16_where_it_has_units_for_it(
 def test_a_pytorch_that_does_not_tell_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
     assert _computed_in(wanted=True) is torch.float32
+
+
+@pytest.mark.parametrize("units", [True, False])
+@pytest.mark.parametrize("told", [True, False], ids=["newer", "older"])
+def test_a_card_that_imitates_bfloat16_computes_in_float32(
+    units: bool, told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def newer(including_emulation: bool = True) -> bool:
+        return units or including_emulation
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", newer if told else lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (8, 0) if units else (7, 5))
+    monkeypatch.setattr(torch, "autocast", lambda kind, dtype: nullcontext(dtype))
+    with autocast(torch.device("cuda")) as found:
+        assert found is (torch.bfloat16 if units else None)
 
 
 def test_other_devices_compute_as_they_are() -> None:
