@@ -110,6 +110,10 @@ class Inputs:
         """Names of the nodes that the scene does not hold any more."""
         return [node.GetName() for node in self.nodes if slicer.mrmlScene.GetNodeByID(node.GetID() or "") is not node]
 
+    def deleted_for_refining(self) -> list[str]:
+        """As `deleted`, of what a run that goes on from a result of these needs; the start is not among it."""
+        return replace(self, start=START_AUTO).deleted()
+
     def has_scans_of(self, other: Inputs) -> bool:
         """Whether these are the same atlases and the same target."""
         return [self.target, *(atlas.image for atlas in self.atlases)] == [
@@ -118,8 +122,9 @@ class Inputs:
         ]
 
     def refined(self, changes: Changes, result: Path) -> Inputs:
-        """These, to go on from a result as the user corrected it; the optimization does that."""
-        return replace(self, changes=changes, continue_from=result, model=None, refinement=Refinement.AUTO)
+        """These, to go on from a result as the user corrected it; the optimization does that, from the result's field."""
+        kept = replace(self, start=START_AUTO, model=None, refinement=Refinement.AUTO)
+        return replace(kept, changes=changes, continue_from=result)
 
     def arguments(self) -> dict[str, Any]:
         """These, under the names of `scene.request_from_nodes`."""

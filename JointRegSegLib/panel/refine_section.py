@@ -66,7 +66,7 @@ class RefineSection:
             return _("There is no result to correct yet.")
         if len(self._turn.inputs.atlases) > 1:
             return _("Refine goes on from the registration of one atlas; this result is fused from several.")
-        if deleted := self._turn.inputs.deleted():
+        if deleted := self._turn.inputs.deleted_for_refining():
             return _("Refine needs what this result was made of, and {names} was deleted. Run again.").format(
                 names=", ".join(map(quoted, deleted))
             )
@@ -120,5 +120,6 @@ def describe(changes: Changes) -> str:
         else _("No structure was changed since the run.")
     )
     if changes.ignored:
-        words += " " + _("Not known to the atlas, and so left out: {names}.").format(names=", ".join(changes.ignored))
+        names = ", ".join(map(quoted, changes.ignored))
+        words += " " + _("Not known to the atlas, and so left out: {names}.").format(names=names)
     return words

@@ -99,7 +99,7 @@ def test_a_segment_of_the_users_own_is_left_out_and_said(finished: Any, jobs: li
     edit(finished, own, np.ones_like(segment_array(finished, "Segment_5")))
     click(finished.ui.refineButton)
     assert finished.ui.refineLabel.text == (
-        "No structure was changed since the run. Not known to the atlas, and so left out: tumor."
+        "No structure was changed since the run. Not known to the atlas, and so left out: “tumor”."
     )
     assert len(jobs) == 1
 
@@ -180,6 +180,23 @@ def test_refine_without_the_scans_of_the_result_is_refused(finished: Any, jobs: 
     click(finished.ui.refineButton)
     assert len(jobs) == 1
     assert "“atlas” was deleted" in finished.ui.refineLabel.text
+
+
+@pytest.mark.usefixtures("chosen")
+def test_refine_needs_no_start(jobs: list[FakeJob], widget: Any, a_result: Result) -> None:
+    start = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "rough")
+    widget.panel.ui.startComboBox.currentIndex = 2
+    widget.panel.ui.startTransformSelector.setCurrentNode(start)
+    click(widget.panel.ui.runButton)
+    jobs[0].finish(a_result)
+    wait_until(lambda: widget.panel.session.state.value == "finished")
+    assert jobs[0].request is not None
+    assert jobs[0].request.start.endswith("start.tfm")
+    slicer.mrmlScene.RemoveNode(start)
+    edit(widget.panel, "Segment_5", 0 * segment_array(widget.panel, "Segment_5"))
+    click(widget.panel.ui.refineButton)
+    assert jobs[1].request is not None
+    assert jobs[1].request.start == "auto"
 
 
 def test_a_segmentation_under_a_transform_is_refused(finished: Any, jobs: list[FakeJob], errors: list[str]) -> None:
