@@ -122,7 +122,7 @@ class Inputs:
         ]
 
     def refined(self, changes: Changes, result: Path) -> Inputs:
-        """These, to go on from a result as the user corrected it; the optimization does that, from the result's field."""
+        """These, to go on from a result as the user corrected it; the optimization does that, and needs no start."""
         kept = replace(self, start=START_AUTO, model=None, refinement=Refinement.AUTO)
         return replace(kept, changes=changes, continue_from=result)
 

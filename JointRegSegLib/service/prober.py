@@ -38,9 +38,10 @@ def _free_gb() -> float | None:
     """Of main memory; None where nobody can tell."""
     try:
         from ..pipeline.machine import free_memory
-    except ImportError:  # a run will say which library is missing
+
+        free = free_memory()
+    except Exception:  # a library is missing or broken, and broken ones fail in many ways; a run will say which
         return None
-    free = free_memory()
     return free / 1e9 if math.isfinite(free) else None
 
 
