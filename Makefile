@@ -12,7 +12,7 @@ help:
 	@echo "make env    build .venv from requirements-test.lock (PYTHON=... chooses the interpreter)"
 	@echo "make demo   register a generated sample pair and write demo-output/ with its picture"
 	@echo "make test   run the tests (ARGS=... goes to pytest)"
-	@echo "make test-older-slicer   run those of the scene on the oldest slicer-core that is supported"
+	@echo "make test-older-slicer   run those of the scene on an older slicer-core"
 	@echo "make lint   ruff, mypy and the import rules"
 	@echo "make bench  list the benchmark's parts and run the short one; PART=name DATA=folder runs one"
 
