@@ -29,17 +29,32 @@ class _Question:
         files: the atlases on disk, whose size is read in the background.
         several: whether there is more than one atlas.
         card: the graphics card that computes, or None.
+        is_measured: whether a processor computes, whose memory was measured.
     """
 
     ask: Ask
     files: tuple[Path, ...]
     several: bool
     card: TorchDevice | None
+    is_measured: bool
 
-    def answer(self, python: str | None) -> Forecast:
-        """Blocks for seconds; `JobError` where a file cannot be read, and as of `forecast`."""
-        largest = max([self.ask.atlas_voxels, *(math.prod(file_grid(file).size) for file in self.files)])
-        return forecast(replace(self.ask, atlas_voxels=largest), python)
+    def answer(self, python: str | None) -> _Answer:
+        """Blocks for seconds; `JobError` as of `forecast`."""
+        largest, unknown = self.ask.atlas_voxels, 0
+        for file in self.files:
+            try:
+                largest = max(largest, math.prod(file_grid(file).size))
+            except JobError:  # a DICOM folder, or what the run will refuse
+                unknown += 1
+        return _Answer(forecast(replace(self.ask, atlas_voxels=largest), python), unknown)
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """A forecast, and of how many atlases on disk the size is unknown, so that it does not count them."""
+
+    forecast: Forecast
+    unknown: int
 
 
 class MemoryLine:
@@ -70,25 +85,30 @@ class MemoryLine:
             python = chosen_python()
             self._background.start(lambda: asked.answer(python), self._show)
 
-    def _show(self, found: Forecast | None, error: JobError | None) -> None:
+    def _show(self, found: _Answer | None, error: JobError | None) -> None:
         if found is not None and self._asked is not None:
             self._label.text = _describe(found, self._asked)
             self._label.visible = True
 
 
-def _describe(found: Forecast, asked: _Question) -> str:
+def _describe(answer: _Answer, asked: _Question) -> str:
     """A forecast in words; of several atlases each takes as much, and so many run side by side as fit."""
+    found = answer.forecast
+    needed = (_("at most {gb:.1f} GB") if asked.is_measured else _("about {gb:.1f} GB")).format(gb=found.needed_gb)
     words = (
-        _("Each atlas takes at most {needed:.1f} GB of memory, their fusion not counted")
+        _("Each atlas takes {needed} of memory, their fusion not counted")
         if asked.several
-        else _("The run takes at most {needed:.1f} GB of memory")
+        else _("The run takes {needed} of memory")
     )
-    lines = [_with_free(words.format(needed=found.needed_gb), found.needed_gb, found.free_gb)]
+    lines = [_with_free(words.format(needed=needed), found.needed_gb, found.free_gb)]
     if found.gpu_gb is not None and asked.card is not None:
-        words = _("On the graphics card it takes at most {needed:.1f} GB").format(needed=found.gpu_gb)
+        words = _("On the graphics card it takes about {needed:.1f} GB").format(needed=found.gpu_gb)
         lines.append(_with_free(words, found.gpu_gb, asked.card.free_gb))
     if asked.ask.model_voxels:
         lines.append(_("What the model's network computes with is not counted."))
+    if answer.unknown:
+        words = _("Atlases on disk whose size only a run finds out are not counted: {count}.")
+        lines.append(words.format(count=answer.unknown))
     return " ".join(lines)
 
 
@@ -117,7 +137,8 @@ def _question(runs: Sequence[Inputs], torch: TorchState) -> _Question:
         classes = 0 if model.method in REGISTERING else model.classes
         ask = replace(ask, model_voxels=math.prod(model.size), model_classes=classes)
     files = tuple(scan for scan in scans if isinstance(scan, Path))
-    return _Question(replace(ask, on_gpu=card is not None), files, len(scans) > 1, card)
+    is_measured = card is None and first.device is not Device.MPS
+    return _Question(replace(ask, on_gpu=card is not None), files, len(scans) > 1, card, is_measured)
 
 
 def _voxels(node: Any) -> int:

@@ -20,15 +20,20 @@ from .translation import tr as _
 
 @dataclass(frozen=True)
 class Grids:
-    """Where the scans of a request lie; to be read before the run, which removes the exported scans at its end."""
+    """Where the scans of a request lie; to be read before the run, which removes the exported scans at its end.
+
+    Attributes:
+        target: its grid.
+        atlases: their grids; None where only the whole image tells, as in a DICOM folder.
+    """
 
     target: Grid
-    atlases: tuple[Grid, ...]
+    atlases: tuple[Grid | None, ...]
 
     @classmethod
     def of(cls, request: Request) -> Grids:
         """From the headers of the request's files."""
-        return cls(file_grid(request.target), tuple(file_grid(atlas.image) for atlas in request.atlases))
+        return cls(file_grid(request.target), tuple(_file_grid_or_none(atlas.image) for atlas in request.atlases))
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ class Contents:
                 )
         if expected is not None and not expected.target.same_as(named.grid):
             raise _invalid(result, _("its images are not on the target's grid."))
-        if expected is not None and not any(grid.same_as(inverse) for grid in expected.atlases):
+        if expected is not None and not any(grid is None or grid.same_as(inverse) for grid in expected.atlases):
             raise _invalid(result, _("{file} is not on the atlas's grid.").format(file=files.FIELD_INVERSE))
         if not np.array_equal(sitk.GetArrayViewFromImage(labels), named.array):
             raise _invalid(
@@ -115,16 +120,25 @@ def _scalar(path: Path) -> sitk.Image:
 
 
 def file_grid(path: Path) -> Grid:
-    """An image file's grid, from its header; `JobError` FILE_UNREADABLE or NOT_3D."""
+    """An image file's grid, from its header; `JobError` FILE_UNREADABLE, also for a DICOM folder, or NOT_3D."""
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
     except RuntimeError:
         raise JobError(Code.FILE_UNREADABLE, _("{file} cannot be read.").format(file=path)) from None
-    if reader.GetDimension() != 3:
-        raise JobError(Code.NOT_3D, _("{file} has {count} axes.").format(file=path, count=reader.GetDimension()))
-    return Grid(reader.GetSize(), reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection())
+    size, count = reader.GetSize(), reader.GetDimension()
+    if count < 3 or any(n != 1 for n in size[3:]):
+        raise JobError(Code.NOT_3D, _("{file} has {count} axes.").format(file=path, count=count))
+    direction = np.reshape(reader.GetDirection(), (count, count))[:3, :3]
+    return Grid(size[:3], reader.GetSpacing()[:3], reader.GetOrigin()[:3], tuple(map(float, direction.ravel())))
+
+
+def _file_grid_or_none(path: Path) -> Grid | None:
+    try:
+        return file_grid(path)
+    except JobError:  # the run reads more kinds, or says what is wrong
+        return None
 
 
 def _invalid(result: Result, what: str) -> JobError:

@@ -48,9 +48,9 @@ class Forecast:
     """Memory in GB, what a model's network computes with not counted.
 
     Attributes:
-        needed_gb: main memory that the run takes at most.
+        needed_gb: main memory that the run takes at most; about, where a graphics card computes.
         free_gb: main memory that is free, or None where nobody can tell.
-        gpu_gb: memory of the graphics card that it takes at most, or None where none computes.
+        gpu_gb: memory of the graphics card that it takes, about, or None where none computes.
     """
 
     needed_gb: float

@@ -265,7 +265,7 @@ def test_the_memory_of_the_run_is_told_before_it(
     monkeypatch.setattr("JointRegSegLib.panel.memory_line.forecast", answer)
     panel = opened(FOUND)
     chosen_in(panel)
-    gui.wait_until(lambda: panel.ui.memoryLabel.text == "The run takes at most 2.0 GB of memory; 4.0 GB are free.")
+    gui.wait_until(lambda: panel.ui.memoryLabel.text == "The run takes about 2.0 GB of memory; 4.0 GB are free.")
     panel.ui.qualityComboBox.currentIndex = 2
     gui.wait_until(lambda: "coarser voxels" in panel.ui.memoryLabel.text)
     assert asked[-1].target_size == (40, 36, 30)
@@ -273,7 +273,7 @@ def test_the_memory_of_the_run_is_told_before_it(
     assert len(asked) == 2
     for _ in range(2):
         click(panel.ui.addAtlasButton)
-    gui.wait_until(lambda: panel.ui.memoryLabel.text.startswith("Each atlas takes at most 9.0 GB"))
+    gui.wait_until(lambda: panel.ui.memoryLabel.text.startswith("Each atlas takes about 9.0 GB"))
 
 
 def test_the_memory_of_a_graphics_card_a_model_and_atlases_on_disk_is_told(
@@ -292,8 +292,9 @@ def test_the_memory_of_a_graphics_card_a_model_and_atlases_on_disk_is_told(
     write_package(user_folder() / "models" / "heads.safetensors")
     panel = opened(FOUND)
     chosen_in(panel)
-    card = "On the graphics card it takes at most 9.0 GB; only 7.9 GB are free, so it may work on coarser voxels"
+    card = "On the graphics card it takes about 9.0 GB; only 7.9 GB are free, so it may work on coarser voxels"
     gui.wait_until(lambda: card in panel.ui.memoryLabel.text)
+    assert panel.ui.memoryLabel.text.startswith("The run takes about 1.0 GB of memory; 4.0 GB are free.")
     panel.ui.deviceComboBox.currentIndex = 1
     gui.wait_until(lambda: panel.ui.memoryLabel.text == "The run takes at most 1.0 GB of memory; 4.0 GB are free.")
     panel.ui.methodComboBox.currentIndex = 1
@@ -304,6 +305,12 @@ def test_the_memory_of_a_graphics_card_a_model_and_atlases_on_disk_is_told(
     answer_files(monkeypatch, scan, scan)
     click(panel.ui.addAtlasFilesButton)
     gui.wait_until(lambda: asked[-1].atlas_voxels == 70 * 60 * 50)
+    unreadable = tmp_path / "scan.mha"
+    unreadable.write_text("no image")
+    answer_files(monkeypatch, unreadable, scan)
+    click(panel.ui.addAtlasFilesButton)
+    gui.wait_until(lambda: panel.ui.memoryLabel.text.endswith("a run finds out are not counted: 1."))
+    assert asked[-1].atlas_voxels == 70 * 60 * 50
 
 
 def test_a_child_forecasts_more_memory_for_more_voxels() -> None:
