@@ -26,7 +26,7 @@ def add_registration(how: argparse._ArgumentGroup) -> None:
         choices=[r.value for r in Refinement],
         default="auto",
         help="what improves the model's field: nothing, the images, or images and the model's segmentation; "
-        "default: joint where validation found segmentation no worse than registration, else images",
+        "default: joint where validation found segmentation no worse than the optimisation, else images",
     )
     how.add_argument("--quality", choices=[q.value for q in Quality], default="normal", help="default: normal")
     how.add_argument("--similarity", choices=[s.value for s in Similarity], default="auto", help="default: auto")

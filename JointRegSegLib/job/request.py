@@ -101,7 +101,7 @@ class Request:
         method: "optimisation", which needs no training, or the trained method that proposes the field.
         model: the model package of a trained method.
         refinement: what the optimisation does with that method's field; AUTO is JOINT, and its labels are fused with
-            the carried ones, where the model's validation Dice of segmentation is at least registration's, else IMAGES.
+            the carried ones, where its validation Dice of segmentation is at least the optimisation's, else IMAGES.
         model_votes: whether a trained method's segmentation, where it is trusted, is fused with the carried labels.
         fusion: how the labels of several atlases are made one label map.
         most_atlases: register only so many, those most like the target after their affine; all where None.

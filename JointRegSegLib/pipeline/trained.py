@@ -109,20 +109,24 @@ class TrainedModel:
     def use(self, asked: Refinement) -> Use:
         """What a run does with the model's opinion.
 
-        A joint refinement that was asked for is done. Else the segmentation pulls and votes only where it was at least
-        as good as registration by validation. Merged structures pull and never vote: they cannot tell the atlas's own.
+        A joint refinement that was asked for is done. Else the segmentation pulls and votes only where by validation it
+        was at least as good as the labels that the optimisation alone carries over, or, where the card does not know
+        that, as those that the model's registration does. Merged structures pull and never vote: they cannot tell the
+        atlas's own.
         """
-        seg, reg = (self.card.scores.get(name, math.nan) for name in ("segmentation", "registration"))
+        scores = self.card.scores
+        whose = "optimisation" if "optimisation" in scores else "registration"
+        seg, least = scores.get("segmentation", math.nan), scores.get(whose, math.nan)
         if not self.segments:
             trusted, why = False, "the method does not segment"
         elif asked is Refinement.JOINT:
             trusted, why = True, "as asked for"
-        elif math.isnan(seg) or math.isnan(reg):
+        elif math.isnan(seg) or math.isnan(least):
             trusted, why = False, "no validation says how good the model's segmentation is"
         else:
-            trusted = seg >= reg
+            trusted = seg >= least
             words = "at least" if trusted else "less than"
-            why = f"validation Dice of segmentation, {seg:.3f}, is {words} registration's, {reg:.3f}"
+            why = f"validation Dice of segmentation, {seg:.3f}, is {words} {whose}'s, {least:.3f}"
         if asked is Refinement.AUTO:
             asked = Refinement.JOINT if trusted else Refinement.IMAGES
         if trusted and self.merges:

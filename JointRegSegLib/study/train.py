@@ -31,6 +31,7 @@ from ..training.subjects import Split, Subject, read_label_maps, read_subjects
 from ..training.trainer import CHECKPOINT, CURVES, Outcome, Trainer
 from ..training.validation import validation_scores
 from ..volumes import read_label_table
+from .yardstick import OPTIMISATION, optimisation_dice
 
 MODEL = "model.safetensors"
 SETTINGS = "settings.json"
@@ -133,9 +134,16 @@ def train(asked: Training, report: Callable[[Event], None], stop: Callable[[], b
         outcome = trainer.run(asked.max_minutes, stop)
         if members.leads:
             scores = _final_scores(model, dataset, device)
-            card = package.describe(asked.method, settings, dataset, outcome, scores, asked.licence)
             model.strip_training_branches()
-            package.save_package(asked.output / MODEL, model.state_dict(), card)
+
+            def keep(scores: dict[str, float]) -> None:
+                card = package.describe(asked.method, settings, dataset, outcome, scores, asked.licence)
+                package.save_package(asked.output / MODEL, model.state_dict(), card)
+
+            keep(scores)
+            if "segmentation" in scores and dataset.labelled and not stop():
+                scores |= _to_beat(asked, teller)
+                keep(scores)
             _draw_curves(asked.output, teller)
             return Trained(asked.output / MODEL, outcome, scores)
         return Trained(asked.output / MODEL, outcome, {})
@@ -227,6 +235,17 @@ def _final_scores(model: JointModel, dataset: Dataset, device: torch.device) -> 
         return {}
     with training_only(model), torch.no_grad():
         return validation_scores(model, dataset, device)
+
+
+def _to_beat(asked: Training, teller: _Teller) -> dict[str, float]:
+    """The optimisation's score on the validation scans; nothing where they cannot be registered."""
+    teller.log("The validation scans are registered without the model, which tells what its segmentation has to beat.")
+    try:
+        found = optimisation_dice(asked.output / MODEL, asked.data, asked.device, asked.threads, lambda event: None)
+    except JobError as problem:
+        teller.log(f"That was not possible: {problem}")
+        return {}
+    return {OPTIMISATION: found}
 
 
 def _draw_curves(folder: Path, teller: _Teller) -> None:

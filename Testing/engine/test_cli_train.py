@@ -50,7 +50,8 @@ def test_training_ends_with_a_package_that_knows_what_it_is(
     assert (card.method, card.licence, card.size) == ("deepatlas", "free for all", SIZE)
     assert [(s.value, s.name) for s in card.structures] == [(2, "left box"), (5, "right box")]
     assert (card.training["labelled"], card.training["subjects"], card.config["trainer"]["seed"]) == (2, 4, 4)
-    assert set(card.scores) == {"segmentation", "registration"}
+    assert set(card.scores) == {"segmentation", "registration", "optimisation"}
+    assert 0 < card.scores["optimisation"] <= 1
     weights, _ = load_package(model)
     fit(methods.build(card.method, card.config, card.classes), weights, model)
     steps = [line["step"] for line in read_curves(tmp_path / "out" / "curves.jsonl") if "phase" in line]

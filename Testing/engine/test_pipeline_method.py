@@ -130,6 +130,8 @@ def test_what_is_done_with_a_model_of_given_validation_scores(trained: Trained, 
         ({"segmentation": nan, "registration": 0.5}, auto, images, False),
         ({"segmentation": 0.9, "registration": nan}, auto, images, False),
         ({}, joint, joint, True),
+        ({**GOOD, "optimisation": 0.99}, auto, images, False),
+        ({**POOR, "optimisation": 0.5}, auto, joint, True),
     ]
     for scores, asked, expected, fused in cases:
         model = TrainedModel.load(_with_scores(trained, tmp_path, scores), "deepatlas", torch.device("cpu"))
