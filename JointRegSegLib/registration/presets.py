@@ -61,7 +61,7 @@ def _levels(coarse: int, half: int, full: int) -> tuple[Level, ...]:
 _DENSE = (Level(8, 20), Level(5.6, 20), Level(4, 20), Level(2.8, 20), Level(2, 20), Level(1.4, 12))
 
 PRESETS = {
-    Quality.FAST: Preset(_levels(20, 8, 2), step=1.2, most_voxels=8e6),
+    Quality.FAST: Preset(_levels(20, 12, 2), most_voxels=8e6),
     Quality.NORMAL: Preset(_levels(30, 20, 10)),
     Quality.ACCURATE: Preset(
         (*_DENSE, Level(1, 6), Level(1, 8, both_ways=False)),
