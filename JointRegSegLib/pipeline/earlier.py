@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,12 +78,6 @@ class Earlier:
         return residual_of(*self._inverse, grid, self.affine, np.eye(4))
 
 
-def digests(inputs: Inputs) -> dict[str, object]:
-    """What a result tells its scans from others on the same voxels by."""
-    arrays = {"target_digest": inputs.target.array, "atlas_digest": inputs.atlas.array}
-    return {name: hashlib.sha256(array.data).hexdigest()[:16] for name, array in arrays.items()}
-
-
 def comparison(request: Request, similarity: Similarity, working: Grid) -> dict[str, object]:
     """What was compared, and how."""
     return {
@@ -96,7 +89,7 @@ def comparison(request: Request, similarity: Similarity, working: Grid) -> dict[
 
 
 def _require_same_scans(found: Result, inputs: Inputs) -> None:
-    for name, digest in digests(inputs).items():
+    for name, digest in inputs.digests.items():
         if found.manifest.get(name, digest) != digest:
             raise _another_pair(found.folder, f"its {name.removesuffix('_digest')} is another scan")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +54,12 @@ class Inputs:
     target_grid: Grid
     atlas_grid: Grid
     landmarks: LandmarkPairs | None = None
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """What a result tells its scans from others on the same voxels by."""
+        arrays = {"target_digest": self.target.array, "atlas_digest": self.atlas.array}
+        return {name: hashlib.sha256(array.data).hexdigest()[:16] for name, array in arrays.items()}
 
 
 def prepare(request: Request, progress: Progress) -> tuple[Inputs, Scan, Scan]:

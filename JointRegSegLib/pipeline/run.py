@@ -17,7 +17,6 @@ from .check import check
 from .consistency import fit_inverse
 from .corrections import read_earlier
 from .devices import choose_device, describe, limit_threads
-from .earlier import digests
 from .fuse import fuse
 from .guidance import Guidance
 from .prepare import Inputs, prepare
@@ -88,7 +87,7 @@ def _run_one(request: Request, report: Callable[[Event], None], cancelled: Calla
             write_images(folder, inputs, transform, field, field_inverse, propagated, checked, progress)
         table = QualityTable(checked.measures, checked.labels, tuple(progress.costs), tuple(progress.cautions))
         proposed = {} if proposal is None else {**proposal.facts, "fused": votes}
-        more = {**digests(inputs), **proposed}
+        more = {**inputs.digests, **proposed}
         facts = manifest(request, transform, alignment.start, describe(device), started, more)
         write_tables(folder, table, json.dumps(facts, indent=2))
         progress.done(1.0, "the result is complete")

@@ -12,6 +12,7 @@ from torch import Tensor
 from .. import methods
 from ..fields import Matrix, affine_positions, coarsened, sample
 from ..job import Code, JobError, Refinement, Request
+from ..job.request import OPTIMISATION
 from ..networks import JointModel, placed
 from ..training.card import Card
 from ..training.frame import Frame, scaled
@@ -115,7 +116,7 @@ class TrainedModel:
         atlas's own.
         """
         scores = self.card.scores
-        whose = "optimisation" if "optimisation" in scores else "registration"
+        whose = OPTIMISATION if OPTIMISATION in scores else "registration"
         seg, least = scores.get("segmentation", math.nan), scores.get(whose, math.nan)
         if not self.segments:
             trusted, why = False, "the method does not segment"

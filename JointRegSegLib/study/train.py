@@ -16,6 +16,7 @@ import torch
 from .. import methods
 from ..job import Code, Device, Event, JobError, Kind
 from ..job.filesystem import replace_file
+from ..job.request import OPTIMISATION
 from ..networks import JointModel, placed
 from ..pipeline.devices import choose_device, describe, limit_threads
 from ..pipeline.progress import Progress
@@ -31,7 +32,7 @@ from ..training.subjects import Split, Subject, read_label_maps, read_subjects
 from ..training.trainer import CHECKPOINT, CURVES, Outcome, Trainer
 from ..training.validation import validation_scores
 from ..volumes import read_label_table
-from .yardstick import OPTIMISATION, optimisation_dice
+from .yardstick import optimisation_dice
 
 MODEL = "model.safetensors"
 SETTINGS = "settings.json"

@@ -12,9 +12,6 @@ from ..job import Device, Event, Quality
 from ..training.subjects import Split
 from .evaluate import Arm, Study, evaluate
 
-OPTIMISATION = "optimisation"
-"""Its name among the scores of a model's card."""
-
 
 def optimisation_dice(
     model: Path, data: Path, device: Device, threads: int | None, report: Callable[[Event], None]
