@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from JointRegSegLib.fields import warp
+from JointRegSegLib.fields import resize_field, warp
 from JointRegSegLib.losses import soft_dice
 from JointRegSegLib.methods.pgcnet.layers import ResidualBlock, correlation
 from JointRegSegLib.methods.pgcnet.model import CoupledPyramid
@@ -49,9 +49,10 @@ def pyramid(
     seed: int = 0,
     measure: Any = "mean",
     update: Any = "add",
+    finest_level: Any = 1,
 ) -> CoupledPyramid:
     torch.manual_seed(seed)
-    model = placed(CoupledPyramid(CLASSES, position, sharing, correlation=measure, update=update), "cpu")
+    model = placed(CoupledPyramid(CLASSES, position, sharing, "minmax", measure, update, finest_level), "cpu")
     if laid_out:
         model.lay_out(SMALL)
     return model
@@ -109,6 +110,24 @@ def test_correlation_has_a_channel_for_each_offset(radius: int, channels: int) -
     one_down = (a[:, :, :-1, 1:] * b[:, :, 1:, :-1]).mean(1)[0]
     assert torch.allclose(volume[radius + 1, radius - 1, radius][:-1, 1:], one_down)
     assert torch.equal(volume[radius + 1, radius, radius][-1], torch.zeros(5, 6, dtype=a.dtype))
+
+
+@pytest.mark.parametrize("measure", ["mean", "sum"])
+def test_gradients_of_the_correlation_are_those_of_its_differences(measure: Any) -> None:
+    a, b = (noise((2, 3, 2), 2, seed).double().requires_grad_() for seed in (1, 2))
+    assert torch.autograd.gradcheck(lambda x, y: correlation(x, y, measure=measure), (a, b))
+
+
+def test_gradients_of_the_correlation_add_up_in_single_precision() -> None:
+    a, b = (noise((4, 5, 6), 8, seed).float().requires_grad_() for seed in (1, 2))
+    halves = [x.detach().bfloat16().requires_grad_() for x in (a, b)]
+    for x, y in ((a, b), halves):
+        correlation(x, y).square().mean().backward()
+    for whole, half in zip((a, b), halves, strict=True):
+        assert half.grad is not None
+        assert whole.grad is not None
+        assert half.grad.dtype == torch.bfloat16
+        assert largest(half.grad.float() - whole.grad) < 0.05 * largest(whole.grad)
 
 
 @pytest.mark.parametrize("position", ["full", "axial"])
@@ -248,6 +267,31 @@ def test_levels_may_be_composed_and_correlations_summed() -> None:
     assert torch.allclose(correlation(a, b, measure="sum"), 3 * correlation(a, b))
     summed = pyramid(measure="sum")(moving, fixed).field
     assert not torch.allclose(summed, fields["add"], atol=1e-6)
+
+
+@pytest.mark.parametrize("sharing", SHARINGS)
+def test_the_pyramid_may_end_on_half_of_the_grid(sharing: str) -> None:
+    """Both tasks end there; fields and logits are enlarged, and exchanging the scans still exchanges them."""
+    model, (moving, fixed) = pyramid(sharing=sharing, finest_level=2), images()
+    fill_maps(model)
+    there, back = model(moving, fixed), model(fixed, moving)
+    assert [tuple(level.field.shape[2:]) for level in there.pyramid] == [(2, 3, 2), (4, 6, 4), (8, 12, 8)]
+    assert torch.equal(there.field, resize_field(there.pyramid[-1].field, SMALL))
+    assert there.seg_fixed.shape == (1, CLASSES, *SMALL)
+    assert torch.equal(there.field, back.inverse_field)
+    assert torch.equal(there.seg_moving, back.seg_fixed)
+    places = [tuple(table.shape[1:]) for table in model.groups()["pos"]]
+    assert places == [(64, 2, 3, 2), (32, 4, 6, 4), (16, 8, 12, 8)]
+    odd = texture((15, 21, 10), seed=3, dtype=torch.float32)
+    assert model.of_pair(odd, odd).field.shape == (1, 3, 15, 21, 10)
+
+
+def test_segmentation_does_not_teach_the_last_estimator_of_half_the_grid_either() -> None:
+    model, loss = pyramid(finest_level=2), settings_of("pgcnet", "half_grid").loss
+    view = PairView(model, batch_of((small_subject(0), small_subject(1, known=False))), CLASSES)
+    for term in joint_terms(loss):
+        levels = [_reached(term.fn(view).mean(), estimator) for estimator in model.estimators]
+        assert levels == [True, True, term.name not in ("classification", "overlap")], term.name
 
 
 def test_both_directions_may_count() -> None:

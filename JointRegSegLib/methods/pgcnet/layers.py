@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import pairwise, product
 from typing import Any
@@ -118,15 +118,15 @@ class SegmentationDecoder(nn.Module):
     Args:
         classes: K.
         views: of each finer level: the scan's own features, and with 2 the other scan's as well.
+        channels: of the features at its levels, coarse to fine.
     """
 
-    def __init__(self, classes: int, views: int) -> None:
+    def __init__(self, classes: int, views: int, channels: Sequence[int] = CHANNELS) -> None:
         super().__init__()
         self.levels = nn.ModuleList(
-            nn.Sequential(_block(coarser + views * channels, channels), _block(channels, channels))
-            for coarser, channels in pairwise(CHANNELS)
+            nn.Sequential(_block(coarser + views * own, own), _block(own, own)) for coarser, own in pairwise(channels)
         )
-        self.head = nn.Conv3d(CHANNELS[-1], classes, 1)
+        self.head = nn.Conv3d(channels[-1], classes, 1)
 
     def finer(self, level: int, coarser: Tensor, *views: Tensor) -> Tensor:
         """State of finer level 0, 1 or 2 from the one before and from features of the level."""
@@ -146,12 +146,37 @@ def correlation(a: Tensor, b: Tensor, radius: int = _RADIUS, measure: Correlatio
 
     Returns: (B, (2 radius + 1)^3, D, H, W).
     """
-    depth, height, width = shape_of(a)
-    padded = F.pad(b, (radius,) * 6)
-    offsets = product(range(2 * radius + 1), repeat=3)
-    moved = (padded[..., z : z + depth, y : y + height, x : x + width] for z, y, x in offsets)
-    products = (a * part for part in moved)
-    return torch.stack([part.mean(1) if measure == "mean" else part.sum(1) for part in products], 1)
+    found: Tensor = _Products.apply(a, b, radius)
+    return found / a.shape[1] if measure == "mean" else found
+
+
+class _Products(torch.autograd.Function):
+    """Sums over channels of a(p) b(p + d): what autograd would do, without a copy of the features for each offset d."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor, radius: int) -> Tensor:
+        padded = F.pad(b, (radius,) * 6)
+        ctx.save_for_backward(a, padded)
+        ctx.radius = radius
+        return torch.stack([(a * padded[part]).sum(1) for part in _offsets(a, radius)], 1)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
+        # In single precision, where features are in half: 27 numbers are added up.
+        a, padded, grad = (x.to(torch.promote_types(x.dtype, torch.float32)) for x in (*ctx.saved_tensors, *grads))
+        of_a, of_padded = torch.zeros_like(a), torch.zeros_like(padded)
+        for channel, part in enumerate(_offsets(a, ctx.radius)):
+            of_a.addcmul_(grad[:, channel : channel + 1], padded[part])
+            of_padded[part].addcmul_(grad[:, channel : channel + 1], a)
+        of_b = F.pad(of_padded, (-ctx.radius,) * 6)
+        kept = ctx.saved_tensors[0].dtype
+        return of_a.to(kept), of_b.to(kept), None
+
+
+def _offsets(features: Tensor, radius: int) -> Iterator[tuple[Any, ...]]:
+    """Where padded features are those at each offset."""
+    for offset in product(range(2 * radius + 1), repeat=3):
+        yield (..., *(slice(first, first + n) for first, n in zip(offset, shape_of(features), strict=True)))
 
 
 def _residual(channels: int, blocks: int) -> list[ResidualBlock]:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from JointRegSegLib.fields import Shape, compose, resize_field, shape_of, warp
+from JointRegSegLib.fields import Shape, compose, resize_field, resize_image, shape_of, warp
 from JointRegSegLib.networks import BOTH, Capability, Group, InputSpec, Intensity, JointModel, JointOutput, Task
 
 from .layers import CHANNELS, DIVISOR, Encoder, FieldEstimator, PositionMap, SegmentationDecoder
-from .settings import Correlation, Position, Settings, Sharing, Update
+from .settings import Correlation, FinestLevel, Position, Settings, Sharing, Update
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class CoupledPyramid(JointModel):
 
     Args:
         classes: K, background included.
-        position, sharing, intensity, correlation, update: as in `settings.Model`.
+        position, sharing, intensity, correlation, update, finest_level: as in `settings.Model`.
     """
 
     capabilities = frozenset[Capability]({"field", "inverse", "segmentation"})
@@ -53,39 +53,46 @@ class CoupledPyramid(JointModel):
         intensity: Intensity = "minmax",
         correlation: Correlation = "mean",
         update: Update = "add",
+        finest_level: FinestLevel = 1,
     ) -> None:
         super().__init__()
         self.coupled = sharing == "coupled"
+        self._finest_level = finest_level
+        channels = CHANNELS[: len(CHANNELS) + 1 - finest_level]
         self._update = torch.add if update == "add" else compose
         self.encoder = Encoder()
         self.own_encoder = Encoder() if sharing == "nothing" else None
-        self.estimators = nn.ModuleList(FieldEstimator(channels, position, correlation) for channels in CHANNELS)
-        self.decoder = SegmentationDecoder(classes, 2 if self.coupled else 1)
+        self.estimators = nn.ModuleList(FieldEstimator(width, position, correlation) for width in channels)
+        self.decoder = SegmentationDecoder(classes, 2 if self.coupled else 1, channels)
         self.input_spec = InputSpec(DIVISOR, intensity=intensity)
 
     def lay_out(self, shape: Shape) -> None:
         """Begin the position maps, if there are some, for scans of this shape (D, H, W)."""
         device = self.decoder.head.weight.device
-        for level, places in enumerate(reversed(self._maps())):
-            depth, height, width = (-(-n // DIVISOR) * DIVISOR // 2**level for n in shape)
+        for level, places in enumerate(reversed(self._maps()), start=self._finest_level):
+            depth, height, width = (-(-n // DIVISOR) * DIVISOR // 2 ** (level - 1) for n in shape)
             places.lay_out((depth, height, width), device)
 
     def forward(self, moving: Tensor, fixed: Tensor, tasks: Collection[Task] = BOTH) -> JointOutput:
         with_reg, with_seg = "reg" in tasks, "seg" in tasks
         levels: list[Level] = []
         if with_reg or self.own_encoder is None:
-            features = self.encoder(moving), self.encoder(fixed)
+            features = self._features(self.encoder, moving, fixed)
         if with_reg or self.coupled:
             levels = self._match(*features, finest=with_reg)
         output = JointOutput(pyramid=tuple(levels))
         if with_seg:
             if self.own_encoder is not None:
-                features = self.own_encoder(moving), self.own_encoder(fixed)
-            seg_moving = self._segmented(features[0], [level.moved_back for level in levels])
-            seg_fixed = self._segmented(features[1], [level.moved for level in levels])
+                features = self._features(self.own_encoder, moving, fixed)
+            logits = (
+                self._segmented(features[0], [level.moved_back for level in levels]),
+                self._segmented(features[1], [level.moved for level in levels]),
+            )
+            seg_moving, seg_fixed = (resize_image(x, shape_of(fixed)) for x in logits)
             output = replace(output, seg_moving=seg_moving, seg_fixed=seg_fixed)
         if with_reg:
-            output = replace(output, field=levels[-1].field, inverse_field=levels[-1].inverse)
+            field, inverse = (resize_field(u, shape_of(fixed)) for u in (levels[-1].field, levels[-1].inverse))
+            output = replace(output, field=field, inverse_field=inverse)
         return output
 
     def of_pair(self, moving: Tensor, fixed: Tensor) -> JointOutput:
@@ -104,6 +111,10 @@ class CoupledPyramid(JointModel):
             "seg": [*self.decoder.parameters(), *own],
         }
         return groups | {"pos": pos} if pos else groups
+
+    def _features(self, encoder: nn.Module, moving: Tensor, fixed: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Of both images at the levels that are matched, coarse to fine."""
+        return encoder(moving)[: len(self.estimators)], encoder(fixed)[: len(self.estimators)]
 
     def _match(self, moving: list[Tensor], fixed: list[Tensor], finest: bool) -> list[Level]:
         """All levels, coarse to fine; the last without what its estimator adds unless `finest`."""
@@ -138,4 +149,4 @@ class CoupledPyramid(JointModel):
 def build(settings: Settings, classes: int) -> CoupledPyramid:
     """The untrained model for K classes, background included, its position maps not yet laid out."""
     m = settings.model
-    return CoupledPyramid(classes, m.position, m.sharing, m.intensity, m.correlation, m.update)
+    return CoupledPyramid(classes, m.position, m.sharing, m.intensity, m.correlation, m.update, m.finest_level)

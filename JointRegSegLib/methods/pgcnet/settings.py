@@ -15,6 +15,7 @@ Position = Literal["full", "axial", "none"]
 Sharing = Literal["coupled", "encoder", "nothing"]
 Correlation = Literal["mean", "sum"]
 Update = Literal["add", "compose"]
+FinestLevel = Literal[1, 2]
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Model:
             each task has an encoder of its own and learns by itself.
         correlation: over the features' channels.
         update: whether a level's displacement is added to that from below, or the image moves by one, then the other.
+        finest_level: where the pyramid of both tasks ends: 1 for the whole grid, 2 for half of it along each axis, from
+            where fields and logits are enlarged.
     """
 
     intensity: Intensity
@@ -36,6 +39,7 @@ class Model:
     sharing: Sharing
     correlation: Correlation
     update: Update
+    finest_level: FinestLevel = 1
 
 
 @dataclass(frozen=True)
