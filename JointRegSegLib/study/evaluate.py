@@ -57,6 +57,7 @@ class Study:
         atlases: how many labelled training scans are atlases, the first by id; as many as trained the model where None.
         arms: what to measure.
         quality, start, device, threads: as of a request.
+        timed: whether seconds are wanted: the first pair's first arm is done once before, as a first call takes longer.
     """
 
     model: Path
@@ -69,6 +70,7 @@ class Study:
     start: str = "auto"
     device: Device = Device.AUTO
     threads: int | None = None
+    timed: bool = True
 
 
 @dataclass(frozen=True)
@@ -103,19 +105,20 @@ class Record:
         return cls(**json.loads(line, object_pairs_hook=_with_nan))
 
 
-def evaluate(asked: Study, report: Callable[[Event], None]) -> list[Record]:
+def evaluate(
+    asked: Study, report: Callable[[Event], None], cancelled: Callable[[], bool] = lambda: False
+) -> list[Record]:
     """Register every atlas to every target by each arm, measure, and write a line of JSON for each.
 
-    Where `output` holds the records of the same study, those are kept and the others added. What the first pair of a
-    call needs longer than the others is in no record: its first arm is done once before time is taken.
+    Where `output` holds the records of the same study, those are kept and the others added.
 
-    Raises `JobError`: OUTPUT_EXISTS for the records of another study, DATA_INVALID without atlases or targets, and
-    what reading, the model and the pipeline raise.
+    Raises `JobError`: OUTPUT_EXISTS for the records of another study, DATA_INVALID without atlases or targets,
+    CANCELLED, and what reading, the model and the pipeline raise.
     """
     card = load_card(asked.model)
     atlases, targets = _pairs(asked, int(card.training.get("labelled", 1)))
     records = _begun(asked, card.digest, atlases, targets)
-    progress = Progress(report, lambda: False)
+    progress = Progress(report, cancelled)
     limit_threads(asked.threads)
     device = choose_device(asked.device, progress)
     model = TrainedModel.load(asked.model, card.method, device)
@@ -124,7 +127,7 @@ def evaluate(asked: Study, report: Callable[[Event], None]) -> list[Record]:
     arms = tuple(arm for arm in asked.arms if arm is not Arm.JOINT or model.segments)
     pairs = [(atlas, target) for atlas in atlases for target in targets]
     measured = {(record.atlas, record.target, record.arm) for record in records}
-    eta, cold = Eta(), True
+    eta, cold = Eta(), asked.timed
     with (asked.output / RECORDS).open("a", encoding="utf-8") as file, torch.inference_mode():
         for number, (atlas, target) in enumerate(pairs):
             missing = tuple(arm for arm in arms if (atlas.id, target.id, arm.value) not in measured)
@@ -133,7 +136,7 @@ def evaluate(asked: Study, report: Callable[[Event], None]) -> list[Record]:
             fraction = number / len(pairs)
             words = f"pair {number + 1} of {len(pairs)}"
             report(Event(Kind.PROGRESS, words, "evaluate", fraction, eta.update(fraction)))
-            for record in _pair(asked, model, missing, atlas, target, device, cold):
+            for record in _pair(asked, model, missing, atlas, target, device, cold, cancelled):
                 file.write(record.to_json() + "\n")
                 file.flush()
                 records.append(record)
@@ -215,6 +218,7 @@ def _pair(
     target: Subject,
     device: torch.device,
     cold: bool,
+    cancelled: Callable[[], bool],
 ) -> Iterator[Record]:
     """A record of each arm; where `cold`, what is timed is done once before."""
     assert atlas.label is not None
@@ -227,7 +231,7 @@ def _pair(
         start=asked.start,
         device=asked.device,
     )
-    quiet = Progress(lambda event: None, lambda: False)
+    quiet = Progress(lambda event: None, cancelled)
     with quiet.step("prepare", ""):
         inputs, target_scan, atlas_scan = prepare(request, quiet)
         model.require_same_structures(inputs.labels)
@@ -238,12 +242,16 @@ def _pair(
     with quiet.step("align", ""):
         alignment = align_step(request, target_scan, atlas_scan, quiet)
 
-    def proposed() -> Proposal:
+    def proposed() -> Proposal | None:
+        if arms == (Arm.OPTIMISATION,):
+            return None
         with quiet.step("register", ""):
             return model.propose(inputs, alignment.matrix, _measured(Arm.METHOD, model), quiet)
 
-    def deformed(arm: Arm, proposal: Proposal) -> _Deformed:
-        own = None if arm is Arm.OPTIMISATION else replace(proposal, use=_measured(arm, model))
+    def deformed(arm: Arm, proposal: Proposal | None) -> _Deformed:
+        own = None
+        if proposal is not None and arm is not Arm.OPTIMISATION:
+            own = replace(proposal, use=_measured(arm, model))
         return _deformed(request, inputs, target_scan, atlas_scan, alignment, own, device, quiet)
 
     if cold:

@@ -143,7 +143,7 @@ def train(asked: Training, report: Callable[[Event], None], stop: Callable[[], b
 
             keep(scores)
             if "segmentation" in scores and dataset.labelled and not stop():
-                scores |= _to_beat(asked, teller)
+                scores |= _to_beat(asked, teller, stop)
                 keep(scores)
             _draw_curves(asked.output, teller)
             return Trained(asked.output / MODEL, outcome, scores)
@@ -238,11 +238,11 @@ def _final_scores(model: JointModel, dataset: Dataset, device: torch.device) -> 
         return validation_scores(model, dataset, device)
 
 
-def _to_beat(asked: Training, teller: _Teller) -> dict[str, float]:
-    """The optimisation's score on the validation scans; nothing where they cannot be registered."""
+def _to_beat(asked: Training, teller: _Teller, stop: Callable[[], bool]) -> dict[str, float]:
+    """The optimisation's score on the validation scans; nothing where they cannot be registered, or it is stopped."""
     teller.log("The validation scans are registered without the model, which tells what its segmentation has to beat.")
     try:
-        found = optimisation_dice(asked.output / MODEL, asked.data, asked.device, asked.threads, lambda event: None)
+        found = optimisation_dice(asked.output / MODEL, asked.data, asked.device, asked.threads, stop)
     except JobError as problem:
         teller.log(f"That was not possible: {problem}")
         return {}

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..job import Device, Event, Quality
+from ..job import Device, Quality
 from ..training.subjects import Split
 from .evaluate import Arm, Study, evaluate
 
 
 def optimisation_dice(
-    model: Path, data: Path, device: Device, threads: int | None, report: Callable[[Event], None]
+    model: Path, data: Path, device: Device, threads: int | None, cancelled: Callable[[], bool]
 ) -> float:
     """Mean Dice over structures and validation scans of the first atlas's labels, registered by Fast without the model.
 
@@ -36,7 +36,9 @@ def optimisation_dice(
                 quality=Quality.FAST,
                 device=device,
                 threads=threads,
+                timed=False,
             ),
-            report,
+            lambda event: None,
+            cancelled,
         )
     return float(np.mean([np.mean(list(record.dice["registration"].values())) for record in records]))
