@@ -66,7 +66,9 @@ def test_sizes_of_the_networks() -> None:
     assert [net.first[0].in_channels for net in model.levels] == [2, 5, 5]
 
 
-@pytest.mark.parametrize("choices", [{}, {"branches": ()}, {"branches": ("core",), "core_weights": "own"}])
+@pytest.mark.parametrize(
+    "choices", [{}, {"branches": ()}, {"branches": ("core",), "core_weights": "own"}, {"subnet": "vxm"}]
+)
 def test_every_parameter_has_its_group(choices: dict[str, Any]) -> None:
     model = pyramid(**choices)
     check_groups(model)
@@ -254,6 +256,40 @@ def test_what_each_term_reaches(choices: dict[str, Any], slices: tuple[set[str],
         expected = {"similarity": reached, "smoothness": reached}
         expected |= {"core": core} if number == 2 else {"slices": slices[number]}
         check_reach(level_terms(loss, model, number), view_of(model, number), model, expected)
+
+
+@pytest.mark.parametrize("coupling", COUPLINGS)
+def test_levels_may_be_unets_which_hand_on_their_velocity_alone(coupling: str) -> None:
+    """A change of the coarsest level reaches the finest; slices stay apart; every term teaches as with LapIRN's."""
+    model, (moving, fixed) = pyramid(displaced=True, subnet="vxm", coupling=coupling), images()
+    levels = model.climb(moving, fixed, 3)
+    assert [level.embedding for level in levels] == [None] * 3
+    assert [tuple(level.features.shape[1:]) for level in levels] == [(28, 4, 6, 4), (28, 8, 12, 8), (28, *SMALL)]
+    assert largest(levels[-1].velocity.detach()) > 0.05
+    changed = levels[0].inputs.clone()
+    changed[:, :, 0] += 1.0
+    (field,) = model.slice_fields(0, levels[0])
+    (other,) = model.slice_fields(0, dataclasses.replace(levels[0], inputs=changed))
+    if coupling != "residual":  # there the pyramid's own velocity crosses slices
+        assert torch.allclose(other[:, :, 1:], field[:, :, 1:], atol=1e-5)
+    loss = settings_of("mmln", "vxm").loss
+    own = {"aux"} if coupling == "input" else {"aux", *ONE}
+    check_reach(
+        level_terms(loss, model, 0),
+        view_of(model, 0),
+        model,
+        {"similarity": ONE, "smoothness": ONE, "slices": own},
+    )
+    check_reach(
+        level_terms(loss, model, 2), view_of(model, 2), model, dict.fromkeys(("similarity", "smoothness", "core"), ALL)
+    )
+
+
+def test_a_unet_begins_close_to_the_identity_and_takes_any_size() -> None:
+    scan, other = (texture((13, 17, 22), seed=seed, dtype=torch.float32) for seed in (3, 4))
+    field = pyramid(subnet="vxm").register(scan, other)
+    assert field.shape == (1, 3, 13, 17, 22)
+    assert 0 < largest(field.detach()) < 0.05
 
 
 def test_planes_count_alike() -> None:

@@ -1,17 +1,23 @@
-"""What MMLN is built of: one network for a level of the pyramid, for whole images or slice by slice."""
+"""What MMLN is built of: networks for one level of the pyramid, for whole images or slice by slice."""
 
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from JointRegSegLib.fields import shape_of
+
 CHANNELS = 28
 
 _BLOCKS = 5
 _LEAK = 0.2
+_DOWN = (16, 32, 32, 32, 32)
+_UP = (32, 32, 32)
+_HEAD_STD = 1e-5
 
 
 class ResidualBlock(nn.Module):
@@ -59,6 +65,51 @@ class LevelNet(nn.Module):
         coarse = self.down(fine)
         embedding = self.enlarge(self.blocks(coarse if below is None else coarse + below))
         features = self.last(torch.cat([embedding, fine], 1))
-        with torch.autocast(x.device.type, enabled=False):  # half precision knows large displacements to half a voxel
-            components = F.softsign(self.head(features.to(self.head.weight.dtype)))
-        return components, features, embedding
+        return _components(self.head, features), features, embedding
+
+
+class UNetLevel(nn.Module):
+    """The paper's other candidate for a level: VoxelMorph's U-Net (Balakrishnan et al., CVPR 2018), with the outputs of
+    `LevelNet`, of which only the velocity goes on to the level above: it has no embedding.
+
+    Args:
+        inputs, flat: as of `LevelNet`.
+    """
+
+    def __init__(self, inputs: int, flat: bool = False) -> None:
+        super().__init__()
+        across = 1 if flat else 2
+        kernel = partial(nn.Conv3d, kernel_size=(2 * across - 1, 3, 3), padding=(across - 1, 1, 1))
+
+        def block(before: int, after: int, stride: tuple[int, int, int] = (1, 1, 1)) -> nn.Sequential:
+            return nn.Sequential(kernel(before, after, stride=stride), nn.LeakyReLU(_LEAK))
+
+        self._halved = (across, 2, 2)
+        self._divisor = tuple(n ** (len(_DOWN) - 1) for n in self._halved)
+        ups = zip((_DOWN[-1], *_UP), _DOWN[-2::-1], (*_UP, CHANNELS), strict=True)
+        self.first = block(inputs, _DOWN[0])
+        self.down = nn.ModuleList(block(before, after, self._halved) for before, after in pairwise(_DOWN))
+        self.up = nn.ModuleList(block(before + skip, after) for before, skip, after in ups)
+        self.head = kernel(CHANNELS, 2 if flat else 3)
+        nn.init.normal_(self.head.weight, std=_HEAD_STD)
+        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, below: Tensor | None = None) -> tuple[Tensor, Tensor, None]:
+        """As `LevelNet.forward`, of inputs of any size and without an embedding."""
+        depth, height, width = shape_of(x)
+        d, h, w = (-n % divisor for n, divisor in zip(shape_of(x), self._divisor, strict=True))
+        skips = [self.first(F.pad(x, (0, w, 0, h, 0, d)))]
+        for down in self.down:
+            skips.append(down(skips[-1]))
+        features = skips.pop()
+        for up in self.up:
+            finer = F.interpolate(features, scale_factor=[float(n) for n in self._halved], mode="nearest")
+            features = up(torch.cat([finer, skips.pop()], 1))
+        features = features[..., :depth, :height, :width]
+        return _components(self.head, features), features, None
+
+
+def _components(head: nn.Conv3d, features: Tensor) -> Tensor:
+    """-1 to 1, as precisely as the weights are: half precision knows large displacements to half a voxel."""
+    with torch.autocast(features.device.type, enabled=False):
+        return F.softsign(head(features.to(head.weight.dtype)))

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from JointRegSegLib.fields import Shape, exponential, resize_field, resize_image, shape_of, warp
 from JointRegSegLib.networks import BOTH, Capability, Group, InputSpec, Intensity, JointModel, JointOutput, Task
 
-from .layers import CHANNELS, LevelNet
-from .settings import Branch, CoreWeights, Coupling, Plane, Settings
+from .layers import CHANNELS, LevelNet, UNetLevel
+from .settings import Branch, CoreWeights, Coupling, Plane, Settings, Subnet
 
 LEVELS: tuple[Group, Group, Group] = ("level1", "level2", "level3")
 """Coarse to fine."""
@@ -34,7 +34,8 @@ class Level:
             `start` in shares of half the grid.
         below: the embedding of the level below on its grid (B, 28, ...), or None.
         velocity, field: (B, 3, d, h, w) in voxels of the level, and per unit of time.
-        features, embedding: (B, 28, d, h, w), the network's last ones and what it hands to the level above.
+        features: (B, 28, d, h, w), the network's last ones.
+        embedding: likewise, what it hands to the level above; None of a U-Net.
     """
 
     moving: Tensor
@@ -45,16 +46,17 @@ class Level:
     velocity: Tensor
     field: Tensor
     features: Tensor
-    embedding: Tensor
+    embedding: Tensor | None
 
 
 class LaplacianPyramid(JointModel):
     """Three levels on 1/4, 1/2 and the whole of the grid; each adds to the velocity from below.
 
-    It has no segmentation. The branches teach and are not used otherwise. 923,748 parameters without them.
+    It has no segmentation. The branches teach and are not used otherwise. 923,748 parameters without them, of LapIRN's
+    networks.
 
     Args:
-        branches, planes, coupling, core_weights, intensity: as in `settings.Model`.
+        branches, planes, coupling, core_weights, intensity, subnet: as in `settings.Model`.
     """
 
     capabilities = frozenset[Capability]({"field"})
@@ -66,16 +68,18 @@ class LaplacianPyramid(JointModel):
         coupling: Coupling = "input",
         core_weights: CoreWeights = "shared",
         intensity: Intensity = "minmax",
+        subnet: Subnet = "lapirn",
     ) -> None:
         super().__init__()
         self.branches, self.planes, self.coupling = frozenset(branches), tuple(planes), coupling
         inputs = (_PAIR, _WITH_VELOCITY, _WITH_VELOCITY)
-        self.levels = nn.ModuleList(LevelNet(channels) for channels in inputs)
+        net = LevelNet if subnet == "lapirn" else UNetLevel
+        self.levels = nn.ModuleList(net(channels) for channels in inputs)
         more = CHANNELS if coupling == "feature" else 0
         sliced = inputs[:2] if "slices" in self.branches else ()
-        self.slice_nets = nn.ModuleList(LevelNet(channels + more, flat=True) for channels in sliced)
+        self.slice_nets = nn.ModuleList(net(channels + more, flat=True) for channels in sliced)
         owns = "core" in self.branches and core_weights == "own"
-        self.core_net = LevelNet(_WITH_VELOCITY) if owns else None
+        self.core_net = net(_WITH_VELOCITY) if owns else None
         self.input_spec = InputSpec(2 ** len(LEVELS), intensity=intensity)
 
     def forward(self, moving: Tensor, fixed: Tensor, tasks: Collection[Task] = BOTH) -> JointOutput:
@@ -99,10 +103,8 @@ class LaplacianPyramid(JointModel):
 
     def core(self, level: Level) -> tuple[Tensor, Tensor, Tensor]:
         """Of the finest level the middle of both images and the field between them, of a registration of its own."""
-        assert level.below is not None
-        moving, fixed, inputs, start, below = map(
-            middle, (level.moving, level.fixed, level.inputs, level.start, level.below)
-        )
+        moving, fixed, inputs, start = map(middle, (level.moving, level.fixed, level.inputs, level.start))
+        below = None if level.below is None else middle(level.below)
         net = self.levels[-1] if self.core_net is None else self.core_net
         components, _, _ = net(inputs, below)
         return moving, fixed, exponential(start + components * _RANGE * _half(shape_of(level.fixed), components))
@@ -143,7 +145,7 @@ def build(settings: Settings, classes: int) -> LaplacianPyramid:
     """The untrained model; it knows no classes."""
     del classes
     m = settings.model
-    return LaplacianPyramid(m.branches, m.planes, m.coupling, m.core_weights, m.intensity)
+    return LaplacianPyramid(m.branches, m.planes, m.coupling, m.core_weights, m.intensity, m.subnet)
 
 
 def _level(net: nn.Module, moving: Tensor, fixed: Tensor, below: Level | None) -> Level:

@@ -14,6 +14,7 @@ Branch = Literal["slices", "core"]
 Coupling = Literal["input", "residual", "feature"]
 Plane = Literal["axial", "coronal", "sagittal"]
 CoreWeights = Literal["shared", "own"]
+Subnet = Literal["lapirn", "vxm"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Model:
             from the level below; with "residual" they add to the pyramid's own velocity of their level; with "feature"
             they see its last features as well.
         core_weights: whether the core is registered by the finest level's network or by one of its own.
+        subnet: what a level's network is: LapIRN's, or VoxelMorph's U-Net, which takes up no features from below.
     """
 
     intensity: Intensity
@@ -36,6 +38,7 @@ class Model:
     planes: tuple[Plane, ...]
     coupling: Coupling
     core_weights: CoreWeights
+    subnet: Subnet = "lapirn"
 
 
 @dataclass(frozen=True)
