@@ -9,11 +9,21 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 OURS = ("normal", "fast", "accurate")
-PEERS = {"greedy-1": "greedy", "greedy-2": "greedy", "greedy-forward": "greedy", "syn": "antspyx"}
+PEERS = {
+    "greedy-1": "greedy",
+    "greedy-2": "greedy",
+    "greedy-forward": "greedy",
+    "syn": "antspyx",
+    "convexadam": "convexAdam",
+}
 GREEDY_AFFINE = "-a -dof 12 -m NCC 4x4x4 -ia-image-centers -n 100x50x10"
 GREEDY_DEFORMABLE = "-m NCC 4x4x4 -n 100x50x10"
+CONVEXADAM_VOXEL_MM = 2.0
 # Typical seconds of a row of the brain part on two cores, to know whether one still fits into the time that is left.
 SECONDS = {"normal": 45, "fast": 30, "accurate": 80, "greedy-1": 75, "greedy-2": 75, "greedy-forward": 55, "syn": 60}
+SECONDS["convexadam"] = 25
+SLOWER = {"abdomen_ct": 4.0}
+"""How many times as long the scans of a data set take."""
 
 
 class AnyRow(Protocol):
@@ -93,6 +103,8 @@ class Row:
         if PEERS.get(self.method) == "greedy":
             inverse = "" if self.method == "greedy-forward" else " -oinv"
             settings["commands"] = [GREEDY_AFFINE, GREEDY_DEFORMABLE + inverse]
+        if self.method == "convexadam":
+            settings.update(commands=[GREEDY_AFFINE], voxel_mm=CONVEXADAM_VOXEL_MM)
         return settings
 
     @property
@@ -111,6 +123,8 @@ class Part:
     rows: tuple[Any, ...]
 
 
+ABDOMENS = [(f"{(n - 1) % 12:02}", f"{n:02}") for n in range(12)]
+"""Every subject is a target once; its atlas is the one before it by id, the last one for the first."""
 BRAINS = [(atlas, target) for atlas in ("1000", "1007") for target in ("1010", "1012", "1014", "1015")]
 CROPS = ("136", "138", "141", "142", "143")
 
@@ -154,6 +168,14 @@ _BUILDERS: tuple[tuple[str, str, int, Callable[[], tuple[Row, ...]]], ...] = (
         5,
         lambda: tuple(
             Row("abdomen", "abdomen_ct", a, t, "normal") for a, t in (("00", "01"), ("02", "03"), ("04", "05"))
+        ),
+    ),
+    (
+        "abdomen-pairs",
+        "12 pairs of abdominal CT, each subject with the one before it as atlas, beside convexAdam",
+        60,
+        lambda: tuple(
+            Row("abdomen-pairs", "abdomen_ct", a, t, method) for method in ("normal", "convexadam") for a, t in ABDOMENS
         ),
     ),
     ("contrast", "a brain and an abdomen, as they are and with the target's contrast changed", 10, _contrast),

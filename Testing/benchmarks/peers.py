@@ -13,17 +13,13 @@ from .provenance import ROOT
 LOCK = Path(__file__).with_name("requirements-peers.lock")
 FOLDER = ROOT / ".venv-peers"
 SCRIPT = Path(__file__).with_name("peer_run.py")
-_PACKAGES = {"greedy": "picsl_greedy", "antspyx": "antspyx"}
+_PACKAGES = {"greedy": ("picsl_greedy",), "antspyx": ("antspyx",), "convexAdam": ("convexAdam", "picsl_greedy")}
 
 
 def version(row: Row) -> str:
-    """The peer's package and version: what its figures depend on instead of our code."""
-    package = _PACKAGES[PEERS[row.method]]
-    for line in LOCK.read_text(encoding="utf-8").splitlines():
-        name, _, number = line.strip().partition("==")
-        if name == package:
-            return f"{name} {number}"
-    raise KeyError(package)
+    """The peer's packages and their versions: what its figures depend on instead of our code."""
+    locked = dict(line.strip().split("==") for line in LOCK.read_text(encoding="utf-8").splitlines() if "==" in line)
+    return ", ".join(f"{name} {locked[name]}" for name in _PACKAGES[PEERS[row.method]])
 
 
 def python() -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from . import peers, provenance, subjects
-from .parts import PEERS, SECONDS, AnyRow, Row
+from .parts import PEERS, SECONDS, SLOWER, AnyRow, Row
 from .processes import StepError, run_step
 from .rows import Line, Store
 
@@ -34,7 +34,7 @@ def missing(rows: Iterable[Row], data: Path) -> list[Path]:
 
 def seconds_of(row: Row) -> float:
     """How long a row is expected to take."""
-    return SECONDS.get(row.method, 60)
+    return SECONDS.get(row.method, 60) * SLOWER.get(row.dataset, 1.0)
 
 
 class Bench(Protocol):
