@@ -99,7 +99,7 @@ def with_budget(row: Any, chosen: argparse.Namespace) -> Any:
 def _tables() -> None:
     """Keep the newest lines and write what is made from them."""
     # They import scipy, which the process that runs rows does without.
-    from . import batches_tables, comparison_tables, fusions_tables, networks_tables, studies_tables, tables
+    from . import batches_tables, comparison_tables, fusions_tables, networks_tables, pictures, studies_tables, tables
 
     results = Store(RESULTS)
     record(results, KEPT)
@@ -107,6 +107,7 @@ def _tables() -> None:
         record(results, KEPT, parts.values(), newest_of_any_budget)
     for others in (fusions.FUSIONS, guides.GUIDES):
         record(results, KEPT, others.values())
+    pictures.draw_all(KEPT, tables.scores(Store(KEPT)) | fusions_tables.scores(Store(KEPT)))
     tables.write_tables(KEPT, PAGE)
     modules = (networks_tables, comparison_tables, fusions_tables, batches_tables)
     made = [module.write_table(KEPT, METHOD_PAGES) for module in modules]

@@ -14,6 +14,10 @@ FIVE = OASIS[:5]
 TARGETS = ("1012", "1013", "1014", "1015")
 OURS = ("majority", "local", "joint", "joint-search", "staple")
 PEER = "ants-joint"
+WAYS = (("normal", "majority"), ("normal", "local"), ("normal", "joint"), ("greedy", "majority"))
+"""What warps the atlases and what fuses them, in every part."""
+ABDOMENS = tuple(f"{number:02}" for number in range(8))
+LPBA40 = tuple(f"S{number}" for number in range(11, 19))
 _ONE_THREAD = Budget(threads=1, limit_seconds=5400)
 
 
@@ -59,13 +63,23 @@ class Fusing:
 
 
 def _rows() -> tuple[Fusing, ...]:
-    ways = [("normal", method) for method in ("majority", "local", "joint")] + [("greedy", "majority")]
-    rows = [Fusing("oasis", FIVE, target, *way) for way in ways for target in TARGETS]
-    for way in ways:
+    rows = [Fusing("oasis", FIVE, target, *way) for way in WAYS for target in TARGETS]
+    for way in WAYS:
         rows += [Fusing("oasis", tuple(one for one in OASIS if one != t), t, *way) for t in TARGETS]
     rows += [Fusing("oasis", FIVE, target, "normal", method) for method in OURS[3:] for target in TARGETS]
     return (*rows, *(Fusing("oasis", FIVE, target, "normal", PEER) for target in TARGETS))
 
 
+def _eight(part: str, dataset: str, subjects: tuple[str, ...]) -> tuple[Fusing, ...]:
+    """Of eight subjects by id, the first five are the atlases of each of the other three."""
+    return tuple(Fusing(dataset, subjects[:5], target, *way, part=part) for way in WAYS for target in subjects[5:])
+
+
 _ABOUT = "5 and 14 atlases to 4 brains: ways of fusing, the majority of greedy's, and joint label fusion of ANTs"
-FUSIONS = {"fusion": Part("fusion", _ABOUT, 210, _rows())}
+_ABDOMEN = "5 atlases to 3 abdominal CTs: ways of fusing, and the majority of greedy's"
+_LPBA40 = "5 atlases to 3 brains of LPBA40: ways of fusing, and the majority of greedy's"
+FUSIONS = {
+    "fusion": Part("fusion", _ABOUT, 210, _rows()),
+    "fusion-abdomen": Part("fusion-abdomen", _ABDOMEN, 120, _eight("fusion-abdomen", "abdomen_ct", ABDOMENS)),
+    "fusion-lpba40": Part("fusion-lpba40", _LPBA40, 30, _eight("fusion-lpba40", "lpba40", LPBA40)),
+}

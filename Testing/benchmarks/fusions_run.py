@@ -12,7 +12,7 @@ from typing import Any
 
 from . import peers, provenance, subjects
 from .fusions import PEER, Fusing
-from .parts import Row
+from .parts import SLOWER, Row
 from .processes import StepError, run_step
 from .rows import Line
 from .runner import begun, failure, module_command, rounded
@@ -47,7 +47,8 @@ def seconds_of(row: Fusing) -> float:
     """How long a row is expected to take."""
     folder = _folder(row)
     left = sum(not (folder / f"{row.target}-{atlas}" / "outcome.json").is_file() for atlas in row.atlases)
-    return left * (80.0 if row.registered == "greedy" else 40.0) + (1000.0 if row.method == PEER else 60.0)
+    each = 80.0 if row.registered == "greedy" else 40.0
+    return left * each * SLOWER.get(row.dataset, 1.0) + (1000.0 if row.method == PEER else 60.0)
 
 
 def measure(row: Fusing, data: Path, code: str) -> Line:

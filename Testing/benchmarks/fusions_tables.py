@@ -5,21 +5,36 @@ from __future__ import annotations
 from pathlib import Path
 from statistics import mean
 
-from .fusions import FUSIONS, PEER, Fusing
+from . import structures_tables
+from .fusions import FUSIONS, PEER, WAYS, Fusing
 from .markdown import table
+from .parts import Part
 from .rows import Line, Store, newest
+from .structures_tables import Scores
 
 _TEXT = """\
 # Several atlases
 
-Made by `python -m Testing.benchmarks --tables`; do not edit. `make bench PART=fusion DATA=folder` measures.
+Made by `python -m Testing.benchmarks --tables`; do not edit. `make bench PART=name DATA=folder` measures a part.
 
-Mean Dice over the scored labels. 5 atlases are 1000, 1001, 1002, 1006 and 1007; 14 are all subjects but the target. The
-atlases of one target are registered once; all ways of fusing see the same warped images and labels. **Fusion CPU s**
-leave reading and writing out, **peak** is of the whole process, **registration CPU s** are of one atlas. No label of a
-target is seen before the score; the settings were chosen on 1008 and 1010, but that joint fusion is the default and
-not local weights (0.0003 apart) was seen on these targets too. With 14 atlases 1008 and 1010 are among the atlases.
+Mean Dice over the scored labels. The atlases of one target are registered once; all ways of fusing see the same warped
+images and labels. **Fusion CPU s** leave reading and writing out, **peak** is of the whole process, **registration CPU
+s** are of one atlas. No label of a target is seen before the score.
 """
+_TEXTS = {
+    "fusion": """\
+5 atlases are 1000, 1001, 1002, 1006 and 1007; 14 are all subjects but the target. The settings were chosen on 1008 and
+1010, but that joint fusion is the default and not local weights (0.0003 apart) was seen on these targets too. With 14
+atlases 1008 and 1010 are among the atlases.
+""",
+    "fusion-abdomen": """\
+By id, the first five subjects (00 to 04) are the atlases of each of the next three.
+""",
+    "fusion-lpba40": """\
+By id, the first five subjects of `lpba40/` (`SNN_t1`, `SNN_labels`; S11 to S15) are the atlases of each of the next
+three. Cerebellum and brain stem (181 and 182), which the images cut off, are not scored.
+""",
+}
 _HEAD = ("atlases", "warped by", "fusion", "targets", "Dice", "fusion CPU s", "peak MB", "registration CPU s")
 GAINS, GOALS = {5: 0.02, 14: 0.015}, {5: 0.735, 14: 0.765}
 """Over the majority of greedy's, and altogether, by number of atlases."""
@@ -37,20 +52,47 @@ def write_table(kept: Path, folder: Path) -> Path:
 
 def page_text(store: Store) -> str:
     """The page as text; rows that were not run are named."""
-    rows = FUSIONS["fusion"].rows
-    lines = store.lines("fusion")
-    found: dict[Fusing, Line] = {row: line for row in rows if (line := newest(lines, row))}
+    return "\n".join([_TEXT, *(_section(part, store) for part in FUSIONS.values())])
+
+
+def scores(store: Store) -> dict[str, Scores]:
+    """Each structure's Dice of the parts that have lines."""
+    found = {part.name: _scores(_found(part, store)) for part in FUSIONS.values()}
+    return {name: each for name, each in found.items() if each}
+
+
+def _found(part: Part, store: Store) -> dict[Fusing, Line]:
+    lines = store.lines(part.name)
+    return {row: line for row in part.rows if (line := newest(lines, row))}
+
+
+def _scores(found: dict[Fusing, Line]) -> Scores:
+    """Of the ways that every part has, the default first, with the fewest atlases: more would not fit a picture."""
+    fewest = min((len(row.atlases) for row in found), default=0)
+    ways = sorted(WAYS, key=lambda way: way != _DEFAULT)
+    return structures_tables.collected(
+        (", ".join(way), row.dataset, line)
+        for way in ways
+        for row, line in found.items()
+        if (row.registered, row.method) == way and len(row.atlases) == fewest
+    )
+
+
+def _section(part: Part, store: Store) -> str:
+    found = _found(part, store)
     groups: dict[tuple[int, str, str], list[Line]] = {}
     for row, line in found.items():
         groups.setdefault((len(row.atlases), row.registered, row.method), []).append(line)
-    absent = [f"`{row.name}`" for row in rows if row not in found]
-    text = [_TEXT]
+    absent = [f"`{row.name}`" for row in part.rows if row not in found]
+    text = [f"## {part.name}\n", f"{part.about[0].upper()}{part.about[1:]}.\n", _TEXTS[part.name]]
     if found:
         machines = {f"{line['machine']['processor']}, {line['machine']['cores']} cores" for line in found.values()}
         codes = {f"{line['commit']} ({line['code']})" for line in found.values()}
         text.append(f"{'; '.join(sorted(machines))}; {'; '.join(sorted(codes))}.\n")
         text.append(table(_HEAD, [_cells(group, each) for group, each in groups.items()]))
-        text.append(table(("bar", "wanted", "found", ""), _bars(groups)))
+        if bars := _bars(groups) if part.name == "fusion" else []:
+            text.append(table(("bar", "wanted", "found", ""), bars))
+        text += structures_tables.section(part.name, _scores(found), store.folder, f"../{store.folder.name}")
         cells = [(str(len(r.atlases)), r.target, r.registered, r.method, f"{x['dice']:.4f}") for r, x in found.items()]
         text.append(table(("atlases", "target", "warped by", "fusion", "Dice"), cells))
     return "\n".join([*text, f"Rows not run: {', '.join(absent) or 'none'}.\n"])

@@ -5,7 +5,13 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import tomllib
+
+from .provenance import ROOT
+
 _IMAGES = {"oasis": "t1", "abdomen_ct": "ct", "hippocampus": "mr", "lpba40": "t1"}
+_PRESETS = {"lpba40": ROOT / "JointRegSegLib" / "methods" / "jrss" / "lpba40.toml"}
+"""Presets that name all structures of a data set which the images show: LPBA40's lack cerebellum and brain stem."""
 
 
 def image(data: Path, dataset: str, subject: str) -> Path:
@@ -30,8 +36,18 @@ def of_image(file: Path, dataset: str) -> str:
 
 
 def scored(data: Path, dataset: str) -> list[int] | None:
-    """The values that a data set's labels.csv marks as scored; None (all) where it has no such file."""
-    return list(named(data, dataset).values()) if (data / dataset / "labels.csv").is_file() else None
+    """The values that a data set's labels.csv marks as scored, or those of its preset; None (all) where it has none."""
+    if (data / dataset / "labels.csv").is_file():
+        return list(named(data, dataset).values())
+    return sorted(value for values in merged(dataset).values() for value in values) or None
+
+
+def merged(dataset: str) -> dict[str, list[int]]:
+    """Name -> values of a data set's merged structures, as its preset has them; empty where it has no preset."""
+    if dataset not in _PRESETS:
+        return {}
+    found: dict[str, list[int]] = tomllib.loads(_PRESETS[dataset].read_text(encoding="utf-8"))["data"]["structures"]
+    return found
 
 
 def named(data: Path, dataset: str) -> dict[str, int]:

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import mean
 
-from . import guides_tables
+from . import guides_tables, structures_tables
 from .bars import bar_rows
 from .markdown import table
 from .parts import PARTS, PEERS, Part, Row
 from .rows import Line, Store, newest
+from .structures_tables import Scores
 
 _HEAD = """\
 # Benchmarks
@@ -28,6 +29,14 @@ over the scored labels that the target has, nearest neighbor; a label that is mi
 **Folding** and **SDlogJ** are from central differences of the total field, over the target's voxels above 0. **Peak**
 is the process's largest resident memory until the fields are there, and of the whole command.
 """
+DRAWN = ("abdomen-pairs",)
+"""Parts whose structures are shown one by one."""
+_TEXTS = {
+    "abdomen-pairs": """\
+convexAdam runs with its defaults (MIND features), as its authors run it on abdominal CT: behind an affine, here
+greedy's, and on 2 mm voxels. Its **CPU s** are of both. It computes no inverse field.
+"""
+}
 _COLUMNS = ("Dice", "SDlogJ", "folding %", "CPU s", "s", "command CPU s", "peak MB", "command peak MB")
 _KEYS = (
     "dice",
@@ -51,20 +60,41 @@ def write_tables(kept: Path, page: Path) -> None:
 def page_text(kept: Path) -> str:
     """The page as text; parts and rows without figures are named."""
     store = Store(kept)
-    parts = (_part_text(part, store.lines(part.name)) for part in PARTS.values())
+    parts = (_part_text(part, store) for part in PARTS.values())
     return "\n".join([_HEAD, *parts, guides_tables.section(store)])
 
 
-def _part_text(part: Part, lines: list[Line]) -> str:
+def scores(store: Store) -> dict[str, Scores]:
+    """Each structure's Dice of the parts that are drawn and have lines."""
+    found = {name: _scores(_sorted_out(PARTS[name], store)[1]) for name in DRAWN}
+    return {name: each for name, each in found.items() if each}
+
+
+def _scores(shown: dict[Row, Line]) -> Scores:
+    return structures_tables.collected((row.label, row.dataset, line) for row, line in shown.items())
+
+
+def _sorted_out(part: Part, store: Store) -> tuple[dict[Row, Line], dict[Row, Line], str, list[Row]]:
+    """The latest line of each row, those that are shown, the engine of ours, and the rows that another engine made."""
+    lines = store.lines(part.name)
     latest = {row: line for row in part.rows if (line := newest(lines, row))}
     code, outdated = _present_code(latest)
-    shown = {row: line for row, line in latest.items() if row not in outdated}
+    return latest, {row: line for row, line in latest.items() if row not in outdated}, code, outdated
+
+
+def _part_text(part: Part, store: Store) -> str:
+    latest, shown, code, outdated = _sorted_out(part, store)
     text = [f"## {part.name}\n", f"{part.about[0].upper()}{part.about[1:]}.\n"]
+    if part.name in _TEXTS:
+        text.append(_TEXTS[part.name])
     if shown:
         text += [_origin(shown.values(), code), _means(part, shown)]
         bars = bar_rows(part, shown)
         if bars:
             text.append(table(("bar", "wanted", "found", ""), bars))
+        if part.name in DRAWN:
+            text += structures_tables.section(part.name, _scores(shown), store.folder, store.folder.name)
+            text += _cautions(shown)
         text.append(table(("pair", "method", *_COLUMNS), [_row_cells(row, line) for row, line in shown.items()]))
     absent = [row for row in part.rows if row not in latest]
     if outdated:
@@ -110,6 +140,16 @@ def _row_cells(row: Row, line: Line) -> tuple[str, ...]:
 
 def _formatted(values: Sequence[float]) -> list[str]:
     return [form.format(value) for form, value in zip(_FORMATS, values, strict=True)]
+
+
+def _cautions(shown: dict[Row, Line]) -> list[str]:
+    """Which pairs our own runs warned of, by caution; nothing where there was none."""
+    pairs: dict[str, list[str]] = {}
+    for row, line in shown.items():
+        for code in line.get("cautions", ()):
+            pairs.setdefault(code, []).append(f"{row.atlas} to {row.target} ({row.label})")
+    told = "; ".join(f"`{code}` at {', '.join(where)}" for code, where in sorted(pairs.items()))
+    return [f"Cautions of our runs: {told}.\n"] if told else []
 
 
 def _names(part: Part, rows: list[Row]) -> str:

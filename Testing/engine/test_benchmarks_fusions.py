@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from JointRegSegLib.phantom import PhantomFiles
 from Testing.benchmarks import fusions_run, fusions_tables, subjects
 from Testing.benchmarks.__main__ import KINDS
-from Testing.benchmarks.fusions import FIVE, FUSIONS, OASIS, PEER, TARGETS, Fusing
+from Testing.benchmarks.fusions import FIVE, FUSIONS, OASIS, PEER, TARGETS, WAYS, Fusing
 from Testing.benchmarks.parts import Budget
 from Testing.benchmarks.rows import Line, Store
 
@@ -43,6 +43,16 @@ def test_rows_are_distinct_and_no_target_is_its_own_atlas() -> None:
     assert not set(FIVE) & set(TARGETS)
     assert len(OASIS) == 15
     assert any(part is FUSIONS for part, _ in KINDS)
+
+
+def test_the_other_parts_take_eight_subjects_by_id() -> None:
+    wanted = {"fusion-abdomen": ("04", ["05", "06", "07"]), "fusion-lpba40": ("S15", ["S16", "S17", "S18"])}
+    for name, (last, targets) in wanted.items():
+        rows = FUSIONS[name].rows
+        assert len({row.name for row in rows}) == len(rows) == 12
+        assert {(row.part, len(row.atlases), row.atlases[-1]) for row in rows} == {(name, 5, last)}
+        assert sorted({row.target for row in rows}) == targets
+        assert all({(row.registered, row.method) for row in rows if row.target == one} == set(WAYS) for one in targets)
 
 
 def test_the_page_compares_with_greedy_and_with_ants(tmp_path: Path) -> None:
