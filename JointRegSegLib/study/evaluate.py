@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from .. import metrics
 from ..job import Atlas, Code, Device, Event, JobError, Kind, Quality, Refinement, Request
 from ..job.filesystem import replace_file
+from ..losses import squared_lncc
 from ..pipeline.check import determinants
 from ..pipeline.devices import choose_device, limit_threads
 from ..pipeline.fuse import fuse
@@ -30,8 +31,10 @@ from ..pipeline.transform import align_step, register_step
 from ..registration import Alignment, Scan
 from ..service.eta import Eta
 from ..training.card import load_card
+from ..training.frame import scaled
 from ..training.subjects import Split, Subject, data_invalid, read_subjects
 from ..volumes import LabelMap, canonical, read_label_map, resample_labels_to
+from .peak import PeakMemory
 
 RECORDS, STUDY = "records.jsonl", "study.json"
 
@@ -84,8 +87,10 @@ class Record:
             "registration", the atlas's labels carried over; "segmentation", the network's own; "fused", both pooled.
         figures: of the deformation inside the target's body, the affine's share taken out: "folding" and "negative" (%
             of determinants of 0 or less, and of less than 0), "std(Jac)", "SDlogJ", "TC" (volume of carried labels by
-            the atlas's); "NCC" of target and warped atlas; "seconds" of all but reading and the affine, which all arms
-            share, after a warm-up.
+            the atlas's); of target and warped atlas "NCC", the correlation inside the body, and "lncc2_w9", the mean
+            squared correlation of windows of 9 voxels over the whole scan, where flat windows count 0; of all but
+            reading and the affine, which all arms share, "seconds", after a warm-up, and "peak MB", the most memory,
+            where `PeakMemory` can tell. Earlier versions wrote fewer.
     """
 
     atlas: str
@@ -256,18 +261,32 @@ def _pair(
 
     if cold:
         deformed(arms[0], proposed())
+    memory = PeakMemory(device)
+    memory.begin()
     begun = time.perf_counter()
     proposal = proposed()
-    proposing = time.perf_counter() - begun
+    proposing = _Cost(time.perf_counter() - begun, memory.megabytes())
     names = {label.value: label.name for label in model.structures}
     for arm in arms:
+        memory.begin()
         found = deformed(arm, proposal)
-        yield _record(atlas.id, target.id, arm, found, inputs, alignment, truth, names, proposing)
+        cost = _Cost(found.seconds, memory.megabytes())
+        if found.proposed:
+            cost = _Cost(cost.seconds + proposing.seconds, max(cost.megabytes, proposing.megabytes))
+        yield _record(atlas.id, target.id, arm, found, inputs, alignment, truth, names, cost)
 
 
 def _measured(arm: Arm, model: TrainedModel) -> Use:
     """An arm of the method: all that the model says is asked for, however good it is."""
     return Use(Refinement(arm.value), model.segments, "measured")
+
+
+@dataclass(frozen=True)
+class _Cost:
+    """What an arm took: seconds, and at most so many MB of memory at a time, NaN where that is not known."""
+
+    seconds: float
+    megabytes: float
 
 
 @dataclass(frozen=True)
@@ -319,7 +338,7 @@ def _record(
     alignment: Alignment,
     truth: LabelMap,
     names: dict[int, str],
-    proposing: float,
+    cost: _Cost,
 ) -> Record:
     spacing = tuple(reversed(truth.grid.spacing))
     dice, hd95 = {}, {}
@@ -337,9 +356,20 @@ def _record(
         "SDlogJ": folds.sd_log,
         "TC": voxels * metrics.topology_change(found.labels["registration"], inputs.labels.array),
         "NCC": metrics.ncc(inputs.target.array, found.warped, inputs.body),
-        "seconds": found.seconds + (proposing if found.proposed else 0.0),
+        "lncc2_w9": _lncc2(inputs.target.array, found.warped),
+        "seconds": cost.seconds,
     }
+    if np.isfinite(cost.megabytes):
+        figures["peak MB"] = cost.megabytes
     return Record(atlas, target, arm.value, dice, hd95, figures)
+
+
+def _lncc2(target: NDArray[Any], warped: NDArray[Any]) -> float:
+    """Mean squared correlation of windows of 9 voxels of two scans on the scale of 0 to 1; NaN where one is flat."""
+    if any(scan.min() == scan.max() for scan in (target, warped)):
+        return float("nan")
+    a, b = (torch.from_numpy(scaled(scan, "minmax"))[None, None] for scan in (target, warped))
+    return float(squared_lncc(a, b, 9))
 
 
 def _with_nan(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +23,24 @@ TITLES = {
 }
 SOURCES = ("registration", "segmentation", "fused")
 MEAN = "mean"
+OVERLAP, DISTANCE = "Dice", "HD95"
+
+HD95_IS = (
+    "HD95 in mm: the larger of the two directed 95th percentiles of the distances between both surfaces. A structure "
+    "that either side lacks in a pair has none: it is left out and counted as missing."
+)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One figure of one arm over the pairs that have it: `structure` is empty for figures of whole pairs.
+    """One figure of one arm over the pairs that have it.
 
-    `n` is the number of pairs; HD95 leaves out those where a side lacks the structure.
+    Attributes:
+        structure: whose; `MEAN` over those of a pair, or empty for figures of whole pairs.
+        mean, std: over pairs.
+        n: the number of pairs that have it; HD95 leaves out those where a side lacks the structure.
+        missing: values that are left out, each of one pair and, of HD95, one structure.
+        values: all values, those among them.
     """
 
     arm: Arm
@@ -37,11 +49,14 @@ class Cell:
     mean: float
     std: float
     n: int
+    missing: int = 0
+    values: int = 0
 
     @property
     def text(self) -> str:
-        """Mean and standard deviation for people."""
-        return f"{self.mean:.3f} ± {self.std:.3f}" if self.n else "-"
+        """Mean and standard deviation for people, and how many values are missing where any is."""
+        text = f"{self.mean:.3f} ± {self.std:.3f}" if self.n else "-"
+        return f"{text} ({self.missing} of {self.values} missing)" if self.missing else text
 
 
 def cells(records: Iterable[Record]) -> list[Cell]:
@@ -50,13 +65,14 @@ def cells(records: Iterable[Record]) -> list[Cell]:
     found = []
     for arm in TITLES:
         own = [record for record in every if record.arm == arm.value]
-        for figure, overlap in (("Dice", True), ("HD95", False)):
+        for figure in (OVERLAP, DISTANCE):
             for source in SOURCES:
-                scores = [(r.dice if overlap else r.hd95)[source] for r in own if source in r.dice]
+                scores = [(r.dice if figure == OVERLAP else r.hd95)[source] for r in own if source in r.dice]
                 structures = dict.fromkeys(name for score in scores for name in score)
                 name = f"{source} {figure}"
                 if scores:
-                    found.append(_cell(arm, name, MEAN, [_mean(list(score.values())) for score in scores]))
+                    every_value = [value for score in scores for value in score.values()]
+                    found.append(_cell(arm, name, MEAN, [_mean(list(score.values())) for score in scores], every_value))
                 for structure in structures:
                     values = [score[structure] for score in scores if structure in score]
                     found.append(_cell(arm, name, structure, values))
@@ -71,20 +87,24 @@ def write_tables(folder: Path, records: Sequence[Record]) -> None:
     found = cells(records)
     with (folder / CSV).open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("arm", "figure", "structure", "mean", "std", "pairs"))
-        writer.writerows((c.arm.value, c.figure, c.structure, f"{c.mean:.6g}", f"{c.std:.6g}", c.n) for c in found)
+        writer.writerow(("arm", "figure", "structure", "mean", "std", "pairs", "missing", "values"))
+        for c in found:
+            means = (f"{c.mean:.6g}", f"{c.std:.6g}")
+            writer.writerow((c.arm.value, c.figure, c.structure, *means, c.n, c.missing, c.values))
     (folder / MARKDOWN).write_text(markdown(found), encoding="utf-8")
 
 
 def markdown(found: Sequence[Cell]) -> str:
-    """The main table and one of each structure's Dice, mean ± standard deviation over pairs."""
+    """The main table and those of each structure's Dice and HD95, mean ± standard deviation over pairs."""
     wholes = [cell for cell in found if cell.structure in ("", MEAN)]
     texts = [_table(dict.fromkeys(cell.figure for cell in wholes), [(c.arm, c.figure, c.text) for c in wholes])]
-    for source in SOURCES:
-        parts = [c for c in found if c.figure == f"{source} Dice" and c.structure != MEAN]
+    if any(cell.figure.endswith(DISTANCE) for cell in wholes):
+        texts.append(f"{HD95_IS}\n")
+    for figure, source in product((OVERLAP, DISTANCE), SOURCES):
+        parts = [c for c in found if c.figure == f"{source} {figure}" and c.structure != MEAN]
         if parts:
             columns = dict.fromkeys(cell.structure for cell in parts)
-            texts.append(f"Dice, {source}:\n")
+            texts.append(f"{figure}, {source}:\n")
             texts.append(_table(columns, [(c.arm, c.structure, c.text) for c in parts]))
     return "\n".join(texts)
 
@@ -115,9 +135,13 @@ def draw(picture: Path, records: Sequence[Record]) -> None:
     figure.savefig(picture, dpi=120)
 
 
-def _cell(arm: Arm, figure: str, structure: str, values: list[float]) -> Cell:
+def _cell(arm: Arm, figure: str, structure: str, values: list[float], every: list[float] | None = None) -> Cell:
+    """Of one value for each pair; `every` holds what they are means of, where they are means."""
     known = [value for value in values if np.isfinite(value)]
-    return Cell(arm, figure, structure, _mean(known), float(np.std(known)) if known else float("nan"), len(known))
+    every = values if every is None else every
+    missing = sum(not np.isfinite(value) for value in every)
+    std = float(np.std(known)) if known else float("nan")
+    return Cell(arm, figure, structure, _mean(known), std, len(known), missing, len(every))
 
 
 def _mean(values: list[float]) -> float:

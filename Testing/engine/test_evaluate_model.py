@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import mmap
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +13,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from JointRegSegLib import cli
 from JointRegSegLib.job import Code
 from JointRegSegLib.pipeline.trained import TrainedModel
 from JointRegSegLib.study import evaluate as evaluate_module
 from JointRegSegLib.study.evaluate import Arm, Record
+from JointRegSegLib.study.peak import PeakMemory
 from JointRegSegLib.study.tables import MEAN, cells, markdown, write_tables
 from JointRegSegLib.study.train import Trained
 from JointRegSegLib.training.card import Card, load_card
@@ -51,13 +55,21 @@ def test_all_four_are_measured_on_every_pair(
         assert set(line["dice"]) == set(line["hd95"]) == sources
         assert set(line["dice"]["registration"]) == {"left box", "right box"}
         assert all(0 <= value <= 1 for score in line["dice"].values() for value in score.values())
-        assert set(line["figures"]) == {"folding", "negative", "std(Jac)", "SDlogJ", "TC", "NCC", "seconds"}
+        assert set(line["figures"]) - {"peak MB"} == {
+            *("folding", "negative", "std(Jac)", "SDlogJ", "TC", "NCC", "lncc2_w9", "seconds")
+        }
+        assert ("peak MB" in line["figures"]) == sys.platform.startswith("linux")
+        assert 30 < line["figures"].get("peak MB", 31) < 1e6
         assert 0 <= line["figures"]["negative"] <= line["figures"]["folding"]
         assert line["figures"]["seconds"] > 0
         assert 0.5 < line["figures"]["TC"] < 2
     best = [line["figures"]["NCC"] for line in lines if line["arm"] == "optimisation"]
     alone = [line["figures"]["NCC"] for line in lines if line["arm"] == "none"]
     assert np.mean(best) > np.mean(alone)  # a network of a few steps moves nothing
+    local = {
+        arm: np.mean([x["figures"]["lncc2_w9"] for x in lines if x["arm"] == arm]) for arm in ("optimisation", "none")
+    }
+    assert 0 < local["none"] < local["optimisation"] < 1
     segmented = {line["target"]: [] for line in lines}
     for line in lines:
         if "segmentation" in line["dice"]:
@@ -163,6 +175,75 @@ def test_a_model_that_was_trained_without_labels_asks_how_many_atlases(
     assert "Give --atlases" in capsys.readouterr().err
 
 
+def _records(*distances: dict[str, float]) -> list[Record]:
+    """One for each pair, with these HD95 and what else does not matter."""
+    overlaps = {"registration": {"one": 0.5, "two": 0.5}}
+    return [Record("a", str(n), "none", overlaps, {"registration": d}) for n, d in enumerate(distances)]
+
+
+def test_a_structure_that_is_never_found_is_counted_as_missing(tmp_path: Path) -> None:
+    nan = float("nan")
+    records = _records({"one": 2.0, "two": nan}, {"one": 4.0, "two": nan}, {"one": nan, "two": nan})
+    text = markdown(cells(records))
+    assert "| method alone | 0.500 ± 0.000 | 3.000 ± 1.000 (4 of 6 missing) |" in text
+    table = text.split("HD95, registration:\n\n")[1].splitlines()
+    assert table[0] == "|  | one | two |"
+    assert table[2] == "| method alone | 3.000 ± 1.000 (1 of 3 missing) | - (3 of 3 missing) |"
+    write_tables(tmp_path, records)
+    with (tmp_path / "table.csv").open(encoding="utf-8") as file:
+        found = {(r["figure"], r["structure"]): (r["pairs"], r["missing"], r["values"]) for r in csv.DictReader(file)}
+    assert found["registration HD95", MEAN] == ("2", "4", "6")
+    assert found["registration HD95", "two"] == ("0", "3", "3")
+    assert found["registration Dice", MEAN] == ("3", "0", "6")
+
+
+def test_tables_say_once_which_hd95_they_hold_and_nothing_of_missing_where_none_is() -> None:
+    text = markdown(cells(_records({"one": 2.0, "two": 4.0})))
+    assert text.count("the larger of the two directed 95th percentiles") == 1
+    assert text.index("method alone") < text.index("directed") < text.index("Dice, registration")
+    assert "| method alone | 0.500 ± 0.000 | 3.000 ± 0.000 |" in text
+    assert " missing)" not in text
+    assert "directed" not in markdown(cells([Record("a", "b", "none", {}, {}, {"NCC": 1.0})]))
+
+
+def test_records_of_an_earlier_version_are_tabulated_beside_newer_ones() -> None:
+    old = Record.from_json('{"atlas": "a", "target": "b", "arm": "none", "figures": {"NCC": 0.5, "seconds": 1.0}}')
+    new = replace(
+        old, target="c", arm="images", figures={"NCC": 0.5, "lncc2_w9": 0.25, "seconds": 1.0, "peak MB": 600.0}
+    )
+    assert markdown(cells([old])).startswith("|  | NCC | seconds |\n")
+    lines = markdown(cells([old, new])).splitlines()
+    assert lines[0] == "|  | NCC | seconds | lncc2_w9 | peak MB |"
+    assert lines[2] == "| method alone | 0.500 ± 0.000 | 1.000 ± 0.000 | - | - |"
+    assert lines[3].endswith("| 0.250 ± 0.000 | 600.000 ± 0.000 |")
+
+
+def test_a_peak_is_of_its_own_stretch(tmp_path: Path) -> None:
+    if not sys.platform.startswith("linux"):
+        pytest.skip("only Linux forgets a peak")
+    memory = PeakMemory(torch.device("cpu"))
+    memory.begin()
+    block = mmap.mmap(-1, 300_000_000)  # goes back at once when it is closed
+    block.write(b"1" * 300_000_000)
+    block.close()
+    with_block = memory.megabytes()
+    memory.begin()
+    assert with_block - memory.megabytes() > 250
+    (tmp_path / "self").mkdir()
+    elsewhere = PeakMemory(torch.device("cpu"), tmp_path)
+    elsewhere.begin()
+    assert np.isnan(elsewhere.megabytes())
+    assert not (tmp_path / "self" / "clear_refs").exists()
+
+
+def test_local_correlation_knows_no_scale_and_needs_contrast() -> None:
+    scan = np.random.default_rng(0).normal(size=(40, 40, 40)).astype(np.float32)
+    alike = evaluate_module._lncc2(scan, 300 * scan - 40)
+    assert 0.95 < alike <= 1
+    assert evaluate_module._lncc2(scan, scan[::-1].copy()) < 0.5  # at the border windows see where the scans end
+    assert np.isnan(evaluate_module._lncc2(scan, np.zeros_like(scan)))
+
+
 def test_tables_hold_means_and_deviations_over_pairs(tmp_path: Path) -> None:
     nan = float("nan")
     records = [
@@ -181,8 +262,11 @@ def test_tables_hold_means_and_deviations_over_pairs(tmp_path: Path) -> None:
         rows = {(row["figure"], row["structure"]): row for row in csv.DictReader(file)}
     assert (rows["registration HD95", "two"]["arm"], rows["registration HD95", "two"]["pairs"]) == ("none", "1")
     text = markdown(cells(records))
-    assert "| method alone | 0.700 ± 0.100 | 4.500 ± 1.500 | 0.500 ± 0.500 |" in text
-    assert "| method alone | 0.600 ± 0.100 | 0.800 ± 0.100 |" in text
+    assert "| method alone | 0.700 ± 0.100 | 4.500 ± 1.500 (1 of 4 missing) | 0.500 ± 0.500 |" in text
+    assert (
+        "Dice, registration:\n\n|  | one | two |\n| --- | --- | --- |\n| method alone | 0.600 ± 0.100 | 0.800 ± 0.100 |"
+        in text
+    )
     newer = Record("a", "z", "none", {}, {}, {"NCC": 3.0, "negative": 0.5})
     means = {cell.figure: (cell.mean, cell.n) for cell in cells([*records, newer]) if not cell.structure}
     assert means == {"NCC": (pytest.approx(4 / 3), 3), "negative": (0.5, 1)}
