@@ -59,8 +59,21 @@ class Result:
 
     @classmethod
     def open(cls, folder: Path) -> Result:
-        """The result in `folder`; a `JobError` where a file is missing or the tables cannot be read."""
+        """The result in `folder`.
+
+        Raises:
+            JobError: RESULT_INVALID where there is no such folder, where it holds no result, or one that lacks a file
+                or whose tables cannot be read.
+        """
+        if not folder.is_dir():
+            raise JobError(Code.RESULT_INVALID, f"There is no folder {folder}.", "Check the path.")
         missing = [name for name in FILES if not (folder / name).is_file()]
+        if len(missing) == len(FILES):
+            raise JobError(
+                Code.RESULT_INVALID,
+                f"The folder {folder} holds no result.",
+                "Name the folder that a run was told to write its result to.",
+            )
         if missing:
             raise JobError(
                 Code.RESULT_INVALID,

@@ -152,7 +152,12 @@ def test_without_the_scans_a_report_shows_what_the_result_holds(
 
 def test_a_report_of_nothing_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["report", str(tmp_path)]) == 2
-    assert "error [result-invalid]" in capsys.readouterr().err
+    assert f"error [result-invalid]: The folder {tmp_path} holds no result." in capsys.readouterr().err
+    assert cli.main(["report", str(tmp_path / "nope")]) == 2
+    assert f"error [result-invalid]: There is no folder {tmp_path / 'nope'}." in capsys.readouterr().err
+    (tmp_path / result.LABELS).touch()
+    assert cli.main(["report", str(tmp_path)]) == 2
+    assert f"The result in {tmp_path} lacks {result.SEGMENTATION}, " in capsys.readouterr().err
     with pytest.raises(SystemExit):
         cli.main(["report", str(tmp_path), "--atlas", "a.nii"])
 

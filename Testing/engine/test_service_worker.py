@@ -109,7 +109,7 @@ def test_paths_may_hold_any_letters_and_the_locale_may_be_plain(tmp_path: Path) 
         ("allocator", Code.OUT_OF_MEMORY, "can't allocate memory"),
         ("full", Code.DISK_FULL, "disk"),
         ("crash", Code.WORKER_DIED, "exit status 7"),
-        ("incomplete", Code.RESULT_INVALID, "lacks labels.nii.gz"),
+        ("incomplete", Code.RESULT_INVALID, "holds no result"),
     ],
 )
 def test_every_failure_has_its_code_and_leaves_only_its_log(
