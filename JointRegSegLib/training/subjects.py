@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 from ..job import Code, JobError
 
@@ -96,19 +97,29 @@ def _from_csv(path: Path) -> tuple[Subject, ...]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
-            rows = [{key: (row[key] or "").strip() for key in _COLUMNS & set(row)} for row in reader]
+            rows = [(reader.line_num, row) for row in reader]
             missing = {"image", "label"} - set(reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as problem:
         raise data_invalid(path, f"it is no CSV ({problem})", "Save it as UTF-8 text with commas.") from problem
     if missing:
         raise data_invalid(path, f"the column {min(missing)} is missing", "Its first line is image,label,split.")
-    found = [_from_row(path, line, row) for line, row in enumerate(rows, 2)]
+    found = [_from_row(path, line, _cells(path, line, row)) for line, row in rows]
     names = [subject.id for subject in found]
     for name in names:
         if names.count(name) > 1:
             raise data_invalid(path, f"the image {name} occurs twice", "Name each image once.")
     found.sort(key=lambda subject: subject.id)
-    return tuple(found) if any(row.get("split") for row in rows) else _split(found)
+    return tuple(found) if any((row.get("split") or "").strip() for _, row in rows) else _split(found)
+
+
+def _cells(path: Path, line: int, row: dict[str | Any, Any]) -> dict[str, str]:
+    if any(cell.strip() for cell in row.get(None, ())):
+        raise data_invalid(
+            path,
+            f"line {line} has more cells than the first line has columns",
+            "Name each column in the first line, and put quotes around a cell that holds a comma.",
+        )
+    return {name: (row[name] or "").strip() for name in _COLUMNS & set(row)}
 
 
 def _from_row(path: Path, line: int, row: dict[str, str]) -> Subject:

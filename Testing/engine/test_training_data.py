@@ -71,6 +71,7 @@ def test_a_csv_says_what_each_scan_is_for(tmp_path: Path) -> None:
         ("image,label,split\n00_mr.nii.gz,,train\n01_mr.nii.gz,,learn\n", ("line 3", "learn")),
         ("image,label\n00_mr.nii.gz,\n01_mr.nii.gz,\n00_mr.nii.gz,\n", ("00_mr", "twice")),
         ("image,label\n00_mr.nii.gz,\n01_mr.nii.gz,\n", ("2 scans",)),
+        ("image,label\n00_mr.nii.gz,\n\n01_mr.nii.gz,,val\n", ("line 4", "more cells")),
     ],
 )
 def test_a_csv_that_cannot_be_used_names_the_line(text: str, words: tuple[str, ...], tmp_path: Path) -> None:
