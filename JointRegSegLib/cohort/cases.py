@@ -13,8 +13,10 @@ from ..job import Code, JobError, Quality, Similarity
 from ..job.request import START_AS_PLACED, START_AUTO
 
 ID, TARGET = "id", "target"
+_LARGEST_SEED = 2**63 - 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _ADVICE = "Its first line is id,target; further columns may be target_mask, quality, similarity, start and seed."
+_MORE_CELLS = "Name each column in the first line, and put quotes around a cell that holds a comma."
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,14 @@ class Case:
         target: the scan: file, or folder of one DICOM series.
         options: fields of its request that differ from the cohort's.
         row: the table's own words, which tell whether a case has changed.
+        line: where they stand in the table; 0 for a case of no table.
     """
 
     id: str
     target: Path
     options: dict[str, Any] = field(default_factory=dict)
     row: tuple[tuple[str, str], ...] = ()
+    line: int = 0
 
 
 def read_cases(path: Path) -> tuple[tuple[Case, ...], list[str]]:
@@ -51,20 +55,27 @@ def read_cases(path: Path) -> tuple[tuple[Case, ...], list[str]]:
             reader = csv.DictReader(file)
             columns = [name.strip() for name in reader.fieldnames or ()]
             reader.fieldnames = columns
-            rows = [{key: (row[key] or "").strip() for key in columns} for row in reader]
+            rows = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as problem:
         raise _invalid(path, f"it is no CSV ({problem})", "Save it as UTF-8 text with commas.") from problem
     if missing := [name for name in (ID, TARGET) if name not in columns]:
         raise _invalid(path, f"the column {missing[0]} is missing")
     if not rows:
         raise _invalid(path, "it names no case", "Give a line for each target.")
-    cases = [_case(path, line, row) for line, row in enumerate(rows, 2)]
+    cases = [_case(path, line, _cells(path, line, row)) for line, row in rows]
     seen: set[str] = set()
     for case in cases:
         if case.id.lower() in seen:  # folders of some systems do not tell them apart
             raise _invalid(path, f"the id {case.id} occurs twice", "Give each case an id of its own.")
         seen.add(case.id.lower())
     return tuple(cases), [name for name in columns if name not in (ID, TARGET, *_OPTIONS)]
+
+
+def _cells(path: Path, line: int, row: dict[str | None, Any]) -> dict[str, str]:
+    """A line's cells by column; `JobError` COHORT_INVALID where it has more of them than there are columns."""
+    if any(cell.strip() for cell in row.pop(None, ())):
+        raise _invalid(path, f"line {line} has more cells than the first line has columns", _MORE_CELLS)
+    return {str(name): (cell or "").strip() for name, cell in row.items()}
 
 
 def _case(path: Path, line: int, row: dict[str, str]) -> Case:
@@ -82,13 +93,22 @@ def _case(path: Path, line: int, row: dict[str, str]) -> Case:
             try:
                 options[name] = read(row[name], path.parent)
             except ValueError:
-                raise _invalid(path, f"line {line} has the {name} “{row[name][:60]}”") from None
+                raise _invalid(
+                    path, f"line {line} has the {name} “{row[name][:60]}”", _CHOICES.get(name, _ADVICE)
+                ) from None
     used = tuple((name, row[name]) for name in (TARGET, *_OPTIONS) if row.get(name))
-    return Case(row[ID], path.parent / row[TARGET], options, used)
+    return Case(row[ID], path.parent / row[TARGET], options, used, line)
 
 
 def _start(text: str, folder: Path) -> str:
     return text if text in (START_AUTO, START_AS_PLACED) else str(folder / text)
+
+
+def _seed(text: str, folder: Path) -> int:
+    seed = int(text)
+    if not 0 <= seed <= _LARGEST_SEED:
+        raise ValueError(f"seed {seed}")
+    return seed
 
 
 _OPTIONS: dict[str, Callable[[str, Path], Any]] = {
@@ -96,7 +116,12 @@ _OPTIONS: dict[str, Callable[[str, Path], Any]] = {
     "quality": lambda text, folder: Quality(text),
     "similarity": lambda text, folder: Similarity(text),
     "start": _start,
-    "seed": lambda text, folder: int(text),
+    "seed": _seed,
+}
+_CHOICES = {
+    "quality": f"Say one of {', '.join(quality.value for quality in Quality)}.",
+    "similarity": f"Say one of {', '.join(similarity.value for similarity in Similarity)}.",
+    "seed": "Give a whole number from 0 to 2**63 - 1.",
 }
 
 

@@ -126,6 +126,7 @@ def _task(cohort: Cohort, case: Case) -> tuple[Task, Request]:
         log=str(folder / LOGS / f"{case.id}.log"),
         report=cohort.reports,
         worker=cohort.worker,
+        line=case.line,
     ), request
 
 
@@ -142,23 +143,25 @@ def _follow(
 ) -> set[str]:
     """Compute tasks, keep the status and return the ids of those that lacked memory."""
     lacked = set()
+    lines = {task.id: task.line for task, _ in tasks}
     with closing(compute(tasks)) as events:
         for event in events:
             if isinstance(event, str):
                 status.started(event)
                 continue
             status.ended(event)
-            tell(_line(event, status.records))
+            tell(_line(event, lines[event.id], status.records))
             if event.code in _FOR_WANT_OF_MEMORY:
                 lacked.add(event.id)
     return lacked
 
 
-def _line(outcome: Outcome, records: Iterable[Record]) -> str:
+def _line(outcome: Outcome, line: int, records: Iterable[Record]) -> str:
     states = [record.state for record in records]
     ended = len(states) - states.count(State.WAITING) - states.count(State.RUNNING)
     words = f" [{outcome.code}] {outcome.message}" if outcome.code else f" {outcome.message}".rstrip()
-    return f"[{ended}/{len(states)}] {outcome.id}: {outcome.state.value} after {outcome.seconds:.0f} s{words}"
+    where = f" (line {line})" if line and outcome.state is State.FAILED else ""
+    return f"[{ended}/{len(states)}] {outcome.id}{where}: {outcome.state.value} after {outcome.seconds:.0f} s{words}"
 
 
 def _report(cohort: Cohort, status: Status, tell: Callable[[str], None]) -> None:

@@ -45,6 +45,7 @@ class Task:
         report: whether a page is written into the result's folder.
         environment: variables of the process that computes, beside the inherited ones.
         worker: its main module.
+        line: which line of the cohort's table names it; 0 where none does.
     """
 
     id: str
@@ -54,6 +55,7 @@ class Task:
     report: bool = True
     environment: Mapping[str, str] = field(default_factory=dict)
     worker: str = WORKER
+    line: int = 0
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def _run(task: Task, request: Request) -> Outcome:
         if Path(task.cancel).exists():
             return Outcome(task.id, State.WAITING)
         if not request.target.exists():  # the worker would say the same, after seconds of loading
-            raise JobError(Code.FILE_MISSING, f"There is no {request.target}.", "Check the path.")
+            raise JobError(Code.FILE_MISSING, f"The target of case {task.id} does not exist.", "Check its path.")
         job = start(request, python=sys.executable, environment={**os.environ, **task.environment}, module=task.worker)
         try:
             ended = _wait(task, job)

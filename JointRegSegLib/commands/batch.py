@@ -60,7 +60,7 @@ def batch(arguments: argparse.Namespace) -> int:
     tell = functools.partial(print, file=sys.stderr, flush=True)
     cases, unused = read_cases(arguments.cohort)
     if unused and not arguments.quiet:
-        tell(f"Columns that nothing uses: {', '.join(unused)}.")
+        tell(f"Columns that nothing uses: {', '.join(name or '(one without a name)' for name in unused)}.")
     library = open_library(arguments.library)
     template = Request(library.atlases, Path(), arguments.output.absolute(), **registration_of(arguments))
     cohort = Cohort(

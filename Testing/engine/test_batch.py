@@ -43,7 +43,7 @@ def test_a_cohort_gives_results_tables_and_pages(
     assert cli.main(arguments) == 2
     said = capsys.readouterr()
     assert said.out == f"1 of 2 cases are done: {tmp_path / 'out'}\n"
-    assert "lost: failed" in said.err
+    assert "lost (line 3): failed after 0 s [file-missing] The target of case lost does not exist." in said.err
     out = tmp_path / "out"
     run = Result.open(out / "cases" / "s-1")
     assert run.quality.measure("similarity_after") > run.quality.measure("similarity_before")

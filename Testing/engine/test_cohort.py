@@ -55,6 +55,7 @@ def test_one_bad_case_stops_no_other(tmp_path: Path) -> None:
     assert [row["state"] for row in rows.values()] == ["done", "failed", "failed", "done"]
     assert (rows["b"]["code"], rows["c"]["code"]) == ("image-empty", "file-missing")
     assert rows["b"]["message"] == "Something about the target is wrong. Mend it."
+    assert rows["c"]["message"] == "The target of case c does not exist. Check its path."
     assert str(tmp_path) not in (tmp_path / "out" / "status.csv").read_text(encoding="utf-8")
     assert {path.name for path in (tmp_path / "out" / "cases").iterdir()} == {"a", "d"}
     Result.open(tmp_path / "out" / "cases" / "a")
@@ -212,6 +213,12 @@ def test_the_table_of_targets_is_read_with_its_options(tmp_path: Path) -> None:
     }
     assert (two.target, two.options) == (Path("/abs/b.nii"), {"start": "as-placed"})
     assert unused == ["age"]
+    assert (one.line, two.line) == (2, 3)
+
+
+def test_empty_cells_beyond_the_first_line_say_nothing(tmp_path: Path) -> None:
+    cases, _ = read_cases(_csv(tmp_path, "id,target\na,x,, \n\nb,y,\n"))
+    assert [(case.id, case.line) for case in cases] == [("a", 2), ("b", 4)]
 
 
 @pytest.mark.parametrize(
@@ -225,6 +232,9 @@ def test_the_table_of_targets_is_read_with_its_options(tmp_path: Path) -> None:
         ("id,target\na,x\nA,y\n", "the id A occurs twice"),
         ("id,target,quality\na,x,best\n", "line 2 has the quality “best”"),
         ("id,target,seed\na,x,1.5\n", "line 2 has the seed “1.5”"),
+        ("id,target,seed\na,x,-5\n", "line 2 has the seed “-5”"),
+        ("id,target,seed\na,x,9223372036854775808\n", "line 2 has the seed “9223372036854775808”"),
+        ("id,target\na,x\n\nb,y,fast\n", "line 4 has more cells"),
     ],
 )
 def test_a_line_that_cannot_be_used_is_named(tmp_path: Path, text: str, words: str) -> None:
@@ -264,7 +274,31 @@ def test_words_that_others_read_name_no_path(tmp_path: Path) -> None:
     words = (
         f"{tmp_path}/J. Doe.nii and {tmp_path}/a.nii, {tmp_path}/l.nii; also /home/doe/x.nii and C:\\doe\\x.nii. 3/4 mm"
     )
-    assert fit_to_publish(words, request) == ("the target and atlas one, the labels of atlas one; also … and …. 3/4 mm")
+    assert fit_to_publish(words, request) == ("The target and atlas one, the labels of atlas one; also … and …. 3/4 mm")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("There is no {}/doe.nii. Check the path.", "The target does not exist. Check the path."),
+        ("There is no {}/l.nii. Check the path.", "The labels of atlas one do not exist. Check the path."),
+        ("There is no transform {}/s.tfm. Check the path.", "The start transform does not exist. Check the path."),
+        ("{}/doe.nii is cut short.", "The target is cut short."),
+        ("There is no {}/other.nii.", "There is no …."),
+    ],
+)
+def test_a_name_for_a_path_leaves_a_sentence(tmp_path: Path, words: str, told: str) -> None:
+    atlas = Atlas(tmp_path / "a.nii", tmp_path / "l.nii", name="one")
+    request = Request((atlas,), tmp_path / "doe.nii", tmp_path / "out", start=str(tmp_path / "s.tfm"))
+    assert fit_to_publish(words.format(tmp_path), request) == told
+
+
+def test_a_failed_case_is_told_with_its_line(tmp_path: Path) -> None:
+    cohort = a_cohort(tmp_path, {"a": {}, "b": None})
+    told: list[str] = []
+    run_cohort(cohort, lambda tasks: compute(tasks, ONE), told.append)
+    assert told[0].startswith("[1/2] a: done after ")
+    assert told[1].startswith("[2/2] b (line 3): failed after 0 s [file-missing] The target of case b does not exist.")
 
 
 def _until(condition: Any, seconds: float = 30.0) -> None:
