@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from Testing.benchmarks import __main__ as command
 from Testing.benchmarks import fusions_tables, pictures, structures, structures_tables, subjects, tables
 from Testing.benchmarks.fusions import FUSIONS, Fusing
 from Testing.benchmarks.parts import PARTS, Row
@@ -108,6 +109,19 @@ def test_pictures_are_drawn_of_parts_with_lines_and_linked(tmp_path: Path) -> No
     before = made[0].read_bytes()
     pictures.draw_all(tmp_path, scores)
     assert made[0].read_bytes() == before
+
+
+def test_tables_keep_lines_draw_and_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need("matplotlib", "matplotlib")
+    pages = {"KEPT": "docs/benchmarks", "PAGE": "docs/benchmarks.md", "METHOD_PAGES": "docs/methods"}
+    for name, place in {"ROOT": "", "RESULTS": "results", **pages}.items():
+        monkeypatch.setattr(command, name, tmp_path / place)
+    (tmp_path / "docs" / "methods").mkdir(parents=True)
+    filled(tmp_path / "results")
+    assert command.main(["--tables"]) == 0
+    assert len(Store(tmp_path / "docs" / "benchmarks").lines("abdomen-pairs")) == 24
+    for page, link in (("benchmarks.md", "benchmarks/abdomen-pairs.png"), ("methods/fusion.md", "fusion-lpba40.png")):
+        assert f"{link})" in (tmp_path / "docs" / page).read_text(encoding="utf-8")
 
 
 def test_pages_do_without_pictures_where_matplotlib_is_missing(
