@@ -37,8 +37,8 @@ def list_models(arguments: argparse.Namespace) -> int:
     head = ("name", "method", "structures", "trained on", "spacing mm", "validation Dice", "licence")
     print_table([head, *((m.name, *_facts(m.card)) for m in models if m.card is not None)])
     for model in models:
-        if model.card is None:
-            print(f"{model.name}: {model.problem}")
+        for sentence in (model.problem,) if model.card is None else model.card.notes:
+            print(f"{model.name}: {sentence}")
     return EXIT_OK
 
 
@@ -46,7 +46,10 @@ def check(arguments: argparse.Namespace) -> int:
     """Say that a model is whole; an error where it is not."""
     path = find_model(arguments.model)
     card = check_model(path)
-    print(f"{arguments.model} is whole: {card.method}, {len(card.structures)} structures.")
+    by = f", trained by JointRegSeg {card.software}" if card.software else ""
+    print(f"{arguments.model} is whole: {card.method}, {len(card.structures)} structures{by}.")
+    for sentence in card.notes:
+        print(sentence)
     return EXIT_OK
 
 

@@ -101,4 +101,15 @@ def _of_card(card: Card) -> list[str]:
     if card.scores:
         scores = ", ".join(f"{name} {score:.3f}" for name, score in card.scores.items())
         sentences.append(_("Dice on scans that it was not trained on: {scores}.").format(scores=scores))
+    if card.has_position_map:
+        voxels = " x ".join(str(n) for n in card.size)
+        sentences.append(
+            _(
+                "Its position map belongs to the training grid, {voxels} voxels of {spacing} mm around a scan's middle:"
+                " it expects structures where they were in training, and the map is resampled for a grid of another"
+                " size."
+            ).format(voxels=voxels, spacing=spacing)
+        )
+    if card.software:
+        sentences.append(_("Trained by JointRegSeg {version}.").format(version=card.software))
     return sentences

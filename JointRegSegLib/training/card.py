@@ -51,6 +51,7 @@ class Card:
         licence: under which terms the training data allow what.
         digest: SHA-256 of the weights.
         version: of this format.
+        software: the version of JointRegSeg that trained it; empty in cards from before this was told.
     """
 
     method: str
@@ -64,11 +65,28 @@ class Card:
     licence: str = ""
     digest: str = ""
     version: int = VERSION
+    software: str = ""
 
     @property
     def classes(self) -> int:
         """K, background included."""
         return len(self.structures) + 1
+
+    @property
+    def has_position_map(self) -> bool:
+        """Whether the network learned a map of positions, which is tied to the grid that it was trained on."""
+        return self.config.get("model", {}).get("position", "none") != "none"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What whoever uses the model has to know of it, in sentences that follow from its configuration."""
+        if not self.has_position_map:
+            return ()
+        voxels, mm = (" x ".join(f"{n:.3g}" for n in three) for three in (self.size, self.spacing))
+        return (
+            f"Its position map belongs to the training grid, {voxels} voxels of {mm} mm around a scan's middle: it "
+            "expects structures where they were in training, and the map is resampled for a grid of another size.",
+        )
 
     def to_json(self) -> str:
         """The card as JSON text."""

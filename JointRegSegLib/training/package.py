@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from .. import __version__
 from ..job import Code, JobError
 from ..job.filesystem import replace_file
 from .card import KEY, Card, Structure, load_card
@@ -44,7 +45,7 @@ def describe(
     scores: Mapping[str, float],
     licence: str,
 ) -> Card:
-    """The card of a model that was just trained; of the subjects it tells their number alone."""
+    """The card of a model that was just trained by this version; of the subjects it tells their number alone."""
     classes = zip(dataset.structures.table.values(), dataset.structures.values, strict=True)
     return Card(
         method=method,
@@ -61,6 +62,7 @@ def describe(
         },
         scores=dict(scores),
         licence=licence,
+        software=__version__,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,24 @@ def test_a_broken_file_among_them_is_named_not_fatal(package: Path, capsys: pyte
     said = capsys.readouterr().out
     assert "good  jrss    1           40 scans, 5 labelled  2 x 2 x 2.5  registration 0.750  CC0" in said
     assert "bad: The model package" in said
+
+
+def test_the_commands_tell_of_a_position_map_and_of_the_version(
+    package: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from JointRegSegLib.training.package import load_package, save_package
+
+    state, card = load_package(package)
+    mapped = replace(card, method="pgcnet", config={"model": {"position": "axial"}}, software="1.2.3")
+    save_package(tmp_path / "mapped.safetensors", state, mapped)
+    import_model(tmp_path / "mapped.safetensors", "mapped")
+    import_model(package, "plain")
+    (note,) = mapped.notes
+    assert cli.main(["models", "list"]) == 0
+    assert capsys.readouterr().out.splitlines()[3:] == [f"mapped: {note}"]
+    assert cli.main(["models", "check", "mapped"]) == 0
+    first = "mapped is whole: pgcnet, 1 structures, trained by JointRegSeg 1.2.3."
+    assert capsys.readouterr().out.splitlines() == [first, note]
 
 
 def test_the_commands_import_check_and_remove(package: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,13 +6,15 @@ import json
 import struct
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+import JointRegSegLib
+from JointRegSegLib import methods
 from JointRegSegLib.job import Code, JobError
 from JointRegSegLib.training.card import KEY, Card, Structure, load_card
 from JointRegSegLib.training.config import build
@@ -69,6 +71,7 @@ def test_a_trained_model_is_described_without_its_subjects(tmp_path: Path) -> No
     assert [(s.value, s.name) for s in card.structures] == [(4, "label 4"), (8, "label 8")]
     assert (card.size, card.spacing, card.intensity) == (SHAPE[::-1], (1.0, 1.0, 1.0), "minmax")
     assert build(DataConfig, card.config, "the card") == config
+    assert card.software == JointRegSegLib.__version__ != ""
     assert Card.from_json(card.to_json()) == card
     assert str(tmp_path) not in card.to_json()
     assert not [name for name in (*data.labelled, *data.unlabelled) if f'"{name}' in card.to_json()]
@@ -88,6 +91,29 @@ def test_the_card_tells_which_values_a_class_stands_for(tmp_path: Path) -> None:
     for structure in without["structures"]:
         del structure["values"]  # a card from before this was told
     assert Card.from_json(json.dumps(without)) == cards[1]
+
+
+def test_a_card_without_the_version_that_trained_it_is_read() -> None:
+    card = replace(CARD, software="0.1.0")
+    fields = json.loads(card.to_json())
+    assert fields.pop("software") == "0.1.0"
+    assert Card.from_json(json.dumps(fields)) == CARD
+
+
+@pytest.mark.parametrize("preset", ["preset", "small", "axial", "pos_embed"])
+def test_a_position_map_is_noted_with_the_grid_that_it_is_tied_to(preset: str) -> None:
+    config = asdict(methods.read_settings("pgcnet", methods.presets("pgcnet")[preset]))
+    card = Card.from_json(replace(CARD, method="pgcnet", config=config).to_json())
+    assert card.has_position_map is (preset != "pos_embed")
+    assert [("8 x 7 x 6 voxels of 1 x 1.5 x 2 mm" in note, "is resampled" in note) for note in card.notes] == (
+        [(True, True)] if card.has_position_map else []
+    )
+
+
+def test_methods_without_a_position_map_have_no_such_note() -> None:
+    for method in set(methods.METHODS) - {"pgcnet"}:
+        config = asdict(methods.read_settings(method, methods.presets(method)["preset"]))
+        assert replace(CARD, method=method, config=config).notes == ()
 
 
 def test_the_card_is_read_without_torch(path: Path) -> None:

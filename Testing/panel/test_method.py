@@ -181,6 +181,21 @@ def test_every_method_says_when_to_use_it_and_whose_labels_it_gives(module: Any,
     assert "is not stated" in said
 
 
+def test_a_position_map_and_the_version_that_trained_a_model_are_told(a_model: str, widget: Any) -> None:
+    config = {"model": {"position": "full"}}
+    card = dataclasses.replace(CARD, method="pgcnet", config=config, software="1.2.3")
+    write_package(user_folder() / "models" / "mapped.safetensors", card)
+    widget.enter()
+    choose(widget, "mapped")
+    said = widget.panel.ui.methodTextLabel.text
+    for part in ("position map", "8 x 8 x 8 voxels of 2 x 2 x 2.5 mm", "is resampled", "Trained by JointRegSeg 1.2.3"):
+        assert part in said
+    choose(widget, a_model)
+    said = widget.panel.ui.methodTextLabel.text
+    assert "position map" not in said
+    assert "Trained by" not in said
+
+
 def test_the_time_of_the_latest_run_is_told(fake_job: FakeJob, widget: Any, chosen: Any, a_result: Any) -> None:
     ui = widget.panel.ui
     assert "No run of this kind" in ui.methodTextLabel.text
