@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..job import JobError
 from ..job.errors import EXIT_OK
 from ..library.manifest import LICENCE, Library, Member, invalid
 from ..library.opening import open_library
 from .common import print_table, read_text
+
+if TYPE_CHECKING:
+    from ..library.create import OverviewsOf, Told
 
 
 def add(command: argparse.ArgumentParser) -> None:
@@ -36,6 +40,11 @@ def add(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="name the members as their files are called, which must not tell who they show; default: 1, 2, ...",
     )
+    make.add_argument(
+        "--without-overviews",
+        action="store_true",
+        help="make none of the overviews by which --most-atlases chooses quickly; these need PyTorch",
+    )
     make.add_argument("--quiet", action="store_true", help="print nothing but errors")
     look = actions.add_parser("check", help="look whether a library is whole")
     look.set_defaults(command=check)
@@ -58,10 +67,29 @@ def create(arguments: argparse.Namespace) -> int:
         version=arguments.library_version,
         keep_names=arguments.keep_names,
     )
-    manifest = create(plan, lambda line: None if arguments.quiet else print(line, file=sys.stderr))
+
+    def tell(line: str) -> None:
+        if not arguments.quiet:
+            print(line, file=sys.stderr)
+
+    manifest = create(plan, tell, None if arguments.without_overviews else _overviews(tell))
     if not arguments.quiet:
         print(f"library: {plan.output} ({len(manifest.members)} members)")
     return EXIT_OK
+
+
+def _overviews(tell: Told) -> OverviewsOf | None:
+    """What makes overviews; None, and a word on it, where PyTorch cannot be loaded."""
+    from ..service.torch_state import load_torch
+
+    try:
+        load_torch()
+    except JobError as problem:
+        tell(f"The library gets no overviews: {problem.message}")
+        return None
+    from ..pipeline.overviews import make_overviews
+
+    return make_overviews
 
 
 def check(arguments: argparse.Namespace) -> int:
@@ -83,6 +111,7 @@ def list_members(arguments: argparse.Namespace) -> int:
     library = open_library(arguments.library)
     manifest = library.manifest
     print(f"{manifest.name}, version {manifest.version}. Licence: {manifest.licence or f'see {LICENCE}'}")
+    print("Its members have overviews." if manifest.overviews else "Its members have no overviews.")
     print_table([("member", "voxels", "spacing mm", "structures", "MB"), *(_row(library, m) for m in manifest.members)])
     return EXIT_OK
 

@@ -3,6 +3,7 @@
 from .errors import Code, JobError
 from .events import Event, Kind
 from .fusion import Fusion
+from .overview import Overview
 from .quality import Caution, LabelVolume, Measure, QualityTable, Status, StepCost
 from .request import Atlas, Device, LandmarkUse, Quality, Refinement, Request, Similarity
 from .result import Result
@@ -19,6 +20,7 @@ __all__ = [
     "LabelVolume",
     "LandmarkUse",
     "Measure",
+    "Overview",
     "Quality",
     "QualityTable",
     "Refinement",

@@ -10,6 +10,7 @@ from typing import Any
 
 from .errors import Code, JobError
 from .fusion import Fusion
+from .overview import Overview
 
 START_AUTO = "auto"
 START_AS_PLACED = "as-placed"
@@ -71,6 +72,7 @@ class Atlas:
         mask: voxels that may be compared (non-zero), or None for all.
         landmarks: markups file (.mrk.json, .fcsv) of points that are in the request's `landmarks` too, or None.
         name: what results call it; "atlas 1" where empty, because file names may hold a patient's name.
+        overview: what a library knows of it beforehand, or None.
     """
 
     image: Path
@@ -79,6 +81,7 @@ class Atlas:
     mask: Path | None = None
     landmarks: Path | None = None
     name: str = ""
+    overview: Overview | None = None
 
 
 @dataclass(frozen=True)
@@ -228,10 +231,7 @@ class Request:
         """The request in a JSON text; a `JobError` where a key or a value is not understood."""
         try:
             fields = json.loads(text)
-            atlases = tuple(
-                _with_paths(Atlas, atlas, ("image", "labels", "table", "mask", "landmarks"))
-                for atlas in fields["atlases"]
-            )
+            atlases = tuple(_atlas(atlas) for atlas in fields["atlases"])
             enums = {
                 "quality": Quality(fields.get("quality", Quality.NORMAL)),
                 "similarity": Similarity(fields.get("similarity", Similarity.AUTO)),
@@ -247,6 +247,13 @@ class Request:
                 Code.REQUEST_INVALID, f"The request cannot be read: {problem}.", "Check its keys and values."
             ) from problem
         return request
+
+
+def _atlas(fields: dict[str, Any]) -> Atlas:
+    known = fields.get("overview")
+    if known is not None:
+        known = _with_paths(Overview, {**known, "affine": tuple(known["affine"])}, ("image",))
+    return _with_paths(Atlas, {**fields, "overview": known}, ("image", "labels", "table", "mask", "landmarks"))
 
 
 def _plain(value: Any) -> Any:

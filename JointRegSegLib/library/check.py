@@ -43,6 +43,13 @@ def _findings(library: Library) -> Iterator[Finding]:
             yield Finding(member.name, f"the table does not name its label value {lacking[0]}")
         for what in _of_files(library.folder, member):
             yield Finding(member.name, what)
+    if manifest.overviews is not None:
+        for member, overview in zip(manifest.members, manifest.overviews.members, strict=True):
+            path = library.folder / overview.image
+            if not path.is_file():
+                yield Finding(member.name, "its overview is missing")
+            elif sha256(path) != overview.image_sha256:
+                yield Finding(member.name, "the overview is not the one that the library was made with")
 
 
 def _of_files(folder: Path, member: Member) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -40,11 +40,16 @@ from .manifest import (
     Manifest,
     Member,
     MemberGrid,
+    Overviews,
     invalid,
     sha256,
 )
 
 ENDING = ".nii.gz"
+Told = Callable[[str], None]
+OverviewsOf = Callable[[Path, Sequence[Member], Told], Overviews]
+"""Writes the overviews of members into a library's folder and says what they are; tells of each member."""
+
 _LEAST_KEPT = 0.5
 
 
@@ -70,12 +75,13 @@ class Plan:
     keep_names: bool = False
 
 
-def create(plan: Plan, told: Callable[[str], None] = lambda line: None) -> Manifest:
+def create(plan: Plan, told: Told = lambda line: None, overviews: OverviewsOf | None = None) -> Manifest:
     """Make the library, whole or not at all.
 
     Args:
         plan: what to make.
         told: hears what was left out or changed.
+        overviews: makes the members' overviews (`pipeline.overviews`, which needs PyTorch), or None for none.
 
     Raises:
         JobError: scans, labels or table that cannot be used (with the file), LABELS_ELSEWHERE, LIBRARY_INVALID where
@@ -89,18 +95,18 @@ def create(plan: Plan, told: Callable[[str], None] = lambda line: None) -> Manif
         told(f"{len(every) - len(subjects)} of {len(every)} scans have no labels and were left out.")
     if plan.output.suffix.lower() != ".zip":
         with staging(plan.output, overwrite=False) as folder:
-            return _fill(folder, subjects, plan, told)
-    return _packed(subjects, plan, told)
+            return _fill(folder, subjects, plan, told, overviews)
+    return _packed(subjects, plan, told, overviews)
 
 
-def _packed(subjects: list[Subject], plan: Plan, told: Callable[[str], None]) -> Manifest:
+def _packed(subjects: list[Subject], plan: Plan, told: Told, overviews: OverviewsOf | None) -> Manifest:
     if plan.output.exists():
         raise JobError(Code.OUTPUT_EXISTS, f"The output {plan.output} is a file.", "Name another one.")
     partial = plan.output.with_name(f".{plan.output.name}.partial")
     try:
         plan.output.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=plan.output.parent, prefix=".library-") as name:
-            manifest = _fill(Path(name), subjects, plan, told)
+            manifest = _fill(Path(name), subjects, plan, told, overviews)
             with zipfile.ZipFile(partial, "w") as packed:  # what is large in it is compressed already
                 for file in sorted(Path(name).rglob("*")):
                     packed.write(file, file.relative_to(name))
@@ -113,7 +119,7 @@ def _packed(subjects: list[Subject], plan: Plan, told: Callable[[str], None]) ->
     return manifest
 
 
-def _fill(folder: Path, subjects: list[Subject], plan: Plan, told: Callable[[str], None]) -> Manifest:
+def _fill(folder: Path, subjects: list[Subject], plan: Plan, told: Told, overviews: OverviewsOf | None) -> Manifest:
     (folder / IMAGES).mkdir()
     (folder / LABELS).mkdir()
     given = None if plan.table is None else read_label_table(plan.table)
@@ -141,6 +147,7 @@ def _fill(folder: Path, subjects: list[Subject], plan: Plan, told: Callable[[str
         licence=(plan.licence.strip().splitlines() or [""])[0],
         table_sha256=sha256(folder / TABLE),
         members=tuple(members),
+        overviews=None if overviews is None else overviews(folder, members, told),
     )
     (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
     return manifest

@@ -1,7 +1,7 @@
 """What an atlas library says of itself. Standard library only, so that whoever starts a run can read it.
 
 A library is a folder, or a .zip of its contents: `library.json`, the label table, the licence, and the members' images
-and label maps on the same grid.
+and label maps on the same grid; and, where they were made, overviews of them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..job import Atlas, Code, JobError
+from ..job import Atlas, Code, JobError, Overview
 
 FORMAT = 1
 MANIFEST = "library.json"
@@ -20,6 +20,9 @@ MANIFEST = "library.json"
 TABLE = "labels.csv"
 LICENCE = "LICENCE.txt"
 IMAGES, LABELS = "images", "labels"
+OVERVIEWS = "overviews"
+OVERVIEWS_FORMAT = 1
+"""To be raised with any change of how scans are scaled or made coarser: overviews of another format are ignored."""
 
 Triple = tuple[float, float, float]
 
@@ -56,6 +59,30 @@ class Member:
 
 
 @dataclass(frozen=True)
+class MemberOverview:
+    """One member's overview, as `job.Overview` has it, and the checksum of its file."""
+
+    image: PurePosixPath
+    image_sha256: str
+    affine: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Overviews:
+    """What the members look like from afar, in the members' order.
+
+    Attributes:
+        spacing: of all of them, in mm.
+        members: one for each member.
+        format: of the overviews, apart from the manifest's.
+    """
+
+    spacing: float
+    members: tuple[MemberOverview, ...]
+    format: int = OVERVIEWS_FORMAT
+
+
+@dataclass(frozen=True)
 class Manifest:
     """A library's contents.
 
@@ -65,6 +92,7 @@ class Manifest:
         table_sha256: of the label table.
         members: in their order.
         format: of this file.
+        overviews: of the members, or None.
     """
 
     name: str
@@ -73,10 +101,14 @@ class Manifest:
     table_sha256: str
     members: tuple[Member, ...]
     format: int = FORMAT
+    overviews: Overviews | None = None
 
     def to_json(self) -> str:
         """The manifest as JSON text."""
-        return json.dumps(asdict(self), indent=2, default=str)
+        fields = asdict(self)
+        if self.overviews is None:  # as it was before there were any, so that a library's digest stays
+            del fields["overviews"]
+        return json.dumps(fields, indent=2, default=str)
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:
@@ -88,7 +120,7 @@ class Manifest:
         names = [member.name for member in members]
         if not members or len(set(names)) < len(names):
             raise ValueError("it has no member, or two of one name")
-        return cls(**{**fields, "members": members})
+        return cls(**{**fields, "members": members, "overviews": _overviews(fields.get("overviews"), len(members))})
 
 
 @dataclass(frozen=True)
@@ -106,8 +138,13 @@ class Library:
     @property
     def atlases(self) -> tuple[Atlas, ...]:
         """The members as a request names them."""
+        known = self.manifest.overviews
+        overviews: tuple[Overview | None, ...] = (None,) * len(self.manifest.members)
+        if known is not None:
+            overviews = tuple(Overview(self.folder / one.image, one.affine, known.spacing) for one in known.members)
         return tuple(
-            Atlas(self.folder / m.image, self.folder / m.labels, self.table, name=m.name) for m in self.manifest.members
+            Atlas(self.folder / m.image, self.folder / m.labels, self.table, name=m.name, overview=overview)
+            for m, overview in zip(self.manifest.members, overviews, strict=True)
         )
 
     @property
@@ -158,6 +195,20 @@ def _member(fields: dict[str, Any]) -> Member:
             "values": tuple(fields["values"]),
         }
     )
+
+
+def _overviews(fields: dict[str, Any] | None, count: int) -> Overviews | None:
+    """The overviews of `count` members; None where there are none, or some that another version made."""
+    if fields is None or fields["format"] != OVERVIEWS_FORMAT:
+        return None
+    found = tuple(
+        MemberOverview(_inside(one["image"]), one["image_sha256"], tuple(one["affine"])) for one in fields["members"]
+    )
+    if len(found) != count:
+        raise ValueError("the number of overviews")
+    for one in found:
+        Overview(Path(one.image), one.affine, fields["spacing"])  # which checks the numbers
+    return Overviews(fields["spacing"], found)
 
 
 def _inside(text: str) -> PurePosixPath:

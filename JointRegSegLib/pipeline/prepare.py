@@ -84,6 +84,11 @@ def prepare(request: Request, progress: Progress) -> tuple[Inputs, Scan, Scan]:
     return inputs, target_scan, atlas_scan
 
 
+def read_scan(path: Path) -> Scan:
+    """One scan by itself, as `prepare` makes it; `JobError` where it cannot be used."""
+    return _scan(_ordered(read_volume(path)), None)[0]
+
+
 def _ordered(volume: Volume) -> Volume:
     view = canonical(volume)
     return Volume(np.ascontiguousarray(view.array), view.grid)

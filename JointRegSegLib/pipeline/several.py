@@ -26,18 +26,16 @@ from ..volumes import (
     read_label_map,
     read_volume,
     scaled_intensities,
-    write_affine,
     write_label_map,
     write_segmentation,
     write_volume,
 )
 from .check import label_volumes
+from .choosing import STARTS, chosen
 from .devices import choose_device, limit_threads
 from .model_vote import model_vote
-from .prepare import prepare
-from .progress import SHARES, Progress
+from .progress import Progress
 from .side_by_side import RunOne, results_of, shared
-from .transform import align_step
 from .write import write_tables
 
 _MARGIN = 12
@@ -81,7 +79,7 @@ def run_several(
     with staging(request.output, request.overwrite) as folder, torch.inference_mode():
         target = read_volume(request.target)
         with progress.step("align", "comparing the atlases"):
-            asked = _chosen(_requests(request, folder), request.most_atlases, folder, progress)
+            asked = chosen(_requests(request, folder), request.most_atlases, folder, progress)
         with progress.step("register", f"registering {len(asked)} atlases"):
             these = replace(request, atlases=tuple(one.atlases[0] for one in asked))
             how = shared(these, _on_cpu(request, progress), target.array.size)
@@ -116,30 +114,6 @@ def _requests(request: Request, folder: Path) -> list[Request]:
             replace(request, atlases=(named,), output=output, most_atlases=None, overwrite=False, model_votes=False)
         )
     return found
-
-
-def _chosen(requests: list[Request], most: int | None, folder: Path, progress: Progress) -> list[Request]:
-    """The atlases most like the target after their affine, in the order they were named; all where that is few."""
-    if most is None or most >= len(requests):
-        return requests
-    scores: dict[int, float] = {}
-    starts: dict[int, Path] = {}
-    for number, request in enumerate(requests):
-        progress.done(number / len(requests))
-        quiet = Progress(lambda event: None, lambda: False, SHARES)
-        try:
-            with quiet.step("align", ""):
-                _, target, atlas = prepare(request, quiet)
-                found = align_step(request, target, atlas, quiet)
-        except JobError as error:
-            progress.caution("atlas-left-out", f"{request.atlases[0].name} was left out: {error.message}")
-            continue
-        scores[number] = found.score
-        starts[number] = folder / f"start{number}.tfm"
-        write_affine(starts[number], found.matrix)
-    kept = sorted(sorted(scores, key=lambda number: -scores[number])[:most])
-    progress.log("Most alike after the affine: " + ", ".join(requests[n].atlases[0].name for n in kept) + ".")
-    return [replace(requests[number], start=str(starts[number])) for number in kept]
 
 
 def _carried(requests: Sequence[Request], found: Sequence[Result | JobError], progress: Progress) -> list[_Carried]:
@@ -222,7 +196,7 @@ def _write_images(folder: Path, labels: LabelMap, fused: Consensus, best: _Carri
     write_label_map(folder / result.REVIEW, LabelMap(unsure, labels.grid, labels.table))
     for name in _OF_THE_MOST_ALIKE:
         shutil.copyfile(best.result.path(name), folder / name)
-    for start in folder.glob("start*.tfm"):
+    for start in folder.glob(STARTS):
         start.unlink()
 
 

@@ -11,7 +11,7 @@ from .landmarks import Landmarks
 from .pair import Pair
 from .presets import PRESETS, Preset
 from .scan import Scan
-from .search import Alignment, align, coarse_spacing
+from .search import Alignment, affine_spacing, align, coarse_spacing, likeness
 from .similarity import pull_of
 from .starts import Start, as_placed
 from .unfold import unfold
@@ -26,6 +26,7 @@ __all__ = [
     "Preset",
     "Scan",
     "Start",
+    "affine_spacing",
     "align",
     "as_placed",
     "choose_similarity",
@@ -34,6 +35,7 @@ __all__ = [
     "continue_from",
     "fade_beyond",
     "inside",
+    "likeness",
     "pair_on",
     "pull_of",
     "register",

@@ -74,6 +74,20 @@ def align(
     return Alignment(matrix, best.start, fine.score(matrix))
 
 
+def likeness(target: Scan, atlas: Scan, matrix: NDArray[np.float64], mm: float) -> float:
+    """Local correlation at `mm` spacing, 0 to 1, a few steps from an affine (target to atlas, LPS mm).
+
+    For affines that are composed from others: the steps make up for what that costs.
+    """
+    problem = AffineProblem(target, atlas, mm)
+    return problem.score(problem.ascend(matrix, Stage(4, 0.1 * mm, 0.02 * mm, rigid=False)))
+
+
+def affine_spacing(target: Scan) -> float:
+    """Voxel size in mm of the last refinement, at which affines are scored."""
+    return coarse_spacing(target) / 2
+
+
 def coarse_spacing(target: Scan) -> float:
     """Voxel size in mm of the search, from the size of the body: 8 mm for a head or a trunk, less for a crop."""
     return float(np.clip(np.linalg.norm(target.centre_and_spread()[1]) / 9.0, 2.0 * min(target.grid.spacing), 8.0))
