@@ -7,12 +7,12 @@ import functools
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ..cohort.cases import read_cases
-from ..cohort.cluster import Slurm, compute_on, connected, slurm
+from ..cohort.cluster import Slurm, compute_on, connected, none_at, none_of_slurm, slurm
 from ..cohort.local import compute, places
 from ..cohort.run import Cohort, Compute, run_cohort
 from ..cohort.task import State
@@ -57,9 +57,9 @@ def batch(arguments: argparse.Namespace) -> int:
         arguments.refuse("--scheduler and --slurm exclude each other")
     if arguments.workers is not None and arguments.workers < 1:
         arguments.refuse("--workers is a number of 1 or more")
-    tell = functools.partial(print, file=sys.stderr, flush=True)
+    tell = (lambda line: None) if arguments.quiet else functools.partial(print, file=sys.stderr, flush=True)
     cases, unused = read_cases(arguments.cohort)
-    if unused and not arguments.quiet:
+    if unused:
         tell(f"Columns that nothing uses: {', '.join(name or '(one without a name)' for name in unused)}.")
     library = open_library(arguments.library)
     template = Request(library.atlases, Path(), arguments.output.absolute(), **registration_of(arguments))
@@ -72,8 +72,8 @@ def batch(arguments: argparse.Namespace) -> int:
         reports=not arguments.no_report,
     )
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with _machines(arguments) as compute:
-        records = run_cohort(cohort, compute, lambda line: None if arguments.quiet else tell(line))
+    with _machines(arguments, tell) as compute:
+        records = run_cohort(cohort, compute, tell)
     failed = sum(record.state is not State.DONE for record in records)
     if not arguments.quiet:
         print(f"{len(records) - failed} of {len(records)} cases are done: {arguments.output}")
@@ -81,7 +81,7 @@ def batch(arguments: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _machines(arguments: argparse.Namespace) -> Iterator[Compute]:
+def _machines(arguments: argparse.Namespace, tell: Callable[[str], None]) -> Iterator[Compute]:
     if arguments.slurm:
         asked = Slurm(
             jobs=arguments.workers or 1,
@@ -91,11 +91,13 @@ def _machines(arguments: argparse.Namespace) -> Iterator[Compute]:
             account=arguments.account,
             walltime=arguments.walltime,
         )
-        with slurm(asked) as client:
-            yield functools.partial(compute_on, client, threads=arguments.threads)
+        with slurm(asked, tell) as client:
+            alone = functools.partial(tell, none_of_slurm())
+            yield functools.partial(compute_on, client, threads=arguments.threads, alone=alone)
     elif arguments.scheduler:
         with connected(arguments.scheduler) as client:
-            yield functools.partial(compute_on, client, threads=arguments.threads)
+            alone = functools.partial(tell, none_at(arguments.scheduler))
+            yield functools.partial(compute_on, client, threads=arguments.threads, alone=alone)
     else:
         state = probe(sys.executable, os.environ)
         if state.error is not None:

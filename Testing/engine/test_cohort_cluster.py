@@ -123,17 +123,93 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, module: str, 
     assert "jointregseg[cluster]" in caught.value.advice
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Slurm's commands are shell scripts here")
-def test_slurm_jobs_compute_the_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scheduler_without_workers_is_told_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "_LOOK_SECONDS", 0.05)
+    told: list[str] = []
+    with distributed.LocalCluster(
+        n_workers=0, threads_per_worker=1, processes=False, dashboard_address=":0", silence_logs=50
+    ) as empty:
+
+        def tell(line: str) -> None:
+            told.append(line)
+            if len(told) == 3:
+                empty.scale(1)
+
+        with connected(empty.scheduler_address) as client:
+            waiting = partial(tell, cluster.none_at(empty.scheduler_address))
+            computing = partial(compute_on, client, alone=waiting)
+            (record,) = run_cohort(a_cohort(tmp_path, {"a": {}}), computing, lambda line: None)
+            assert len(told) >= 3
+            del told[:]
+            run_cohort(a_cohort(tmp_path, {"a": {}, "b": {"seconds": 0.3}}), computing, lambda line: None)
+            assert told == []
+    assert record.state is State.DONE
+    assert f"`dask worker {empty.scheduler_address} --nthreads 1`" in waiting.args[0]
+
+
+def test_a_lost_scheduler_is_told_and_fails_no_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "_CONNECT_SECONDS", 0.5)
+    with (
+        distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=":0", silence_logs=100) as ended,
+        connected(ended.scheduler_address) as client,
+    ):
+        computing = partial(compute_on, client, alone=ended.close)
+        with pytest.raises(JobError, match="The Dask scheduler was lost") as caught:
+            run_cohort(a_cohort(tmp_path, {"a": {}, "b": None}), computing, lambda line: None)
+    assert caught.value.code is Code.SCHEDULER_MISSING
+    assert [row["state"] for row in table(tmp_path).values()] == ["waiting", "waiting"]
+
+
+def _programs(folder: Path, monkeypatch: pytest.MonkeyPatch, sbatch: str) -> None:
+    """Made-up commands of Slurm in `folder/bin`, first on the PATH."""
     need("dask_jobqueue")
-    programs = tmp_path / "bin"
+    programs = folder / "bin"
     programs.mkdir()
-    (programs / "sbatch").write_text(SBATCH.format(folder=tmp_path), encoding="utf-8")
-    (programs / "scancel").write_text(f'#!/bin/sh\nkill $(cat "{tmp_path}/pid")\n', encoding="utf-8")
+    (programs / "sbatch").write_text(sbatch.format(folder=folder), encoding="utf-8")
+    (programs / "scancel").write_text(f'#!/bin/sh\nkill $(cat "{folder}/pid")\n', encoding="utf-8")
     for program in programs.iterdir():
         program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(folder)
+
+
+def test_slurm_without_its_commands_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    need("dask_jobqueue")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(JobError, match="no sbatch on the PATH") as caught, slurm(Slurm(1)):
+        pass
+    assert caught.value.code is Code.SCHEDULER_MISSING
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Slurm's commands are shell scripts here")
+def test_what_slurm_refuses_is_told_in_its_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _programs(tmp_path, monkeypatch, '#!/bin/sh\necho "sbatch: error: no partition\n called x.\n" >&2\nexit 1\n')
+    with pytest.raises(JobError) as caught, slurm(Slurm(2, partition="x")):
+        pass
+    assert caught.value.code is Code.SCHEDULER_MISSING
+    assert caught.value.message == "Slurm takes no job: sbatch: error: no partition; called x."
+    assert "--partition" in caught.value.advice
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Slurm's commands are shell scripts here")
+def test_the_jobs_that_slurm_takes_compute_where_it_refuses_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = 'mkdir "{folder}/first" 2> /dev/null || {{ echo "too many jobs" >&2; exit 1; }}\n'
+    _programs(tmp_path, monkeypatch, SBATCH.replace("echo", f"{once}echo", 1))
+    told: list[str] = []
+    with slurm(Slurm(2), told.append) as client:
+        (record,) = run_cohort(a_cohort(tmp_path, {"a": {}}), partial(compute_on, client), lambda line: None)
+    assert record.state is State.DONE
+    assert told == ["Slurm refused 1 of 2 jobs: too many jobs."]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Slurm's commands are shell scripts here")
+def test_slurm_jobs_compute_the_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _programs(tmp_path, monkeypatch, SBATCH)
     cohort = a_cohort(tmp_path, {"a": {}, "b": {}})
     with slurm(Slurm(1, threads=3, memory_gb=5, partition="long", account="lab", walltime="01:30:00")) as client:
         records = run_cohort(cohort, partial(compute_on, client, threads=3), lambda line: None)
