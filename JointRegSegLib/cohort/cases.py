@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ..job import Code, JobError, Quality, Similarity
-from ..job.request import START_AS_PLACED, START_AUTO
+from ..job.request import LARGEST_SEED, START_AS_PLACED, START_AUTO
 
 ID, TARGET = "id", "target"
-_LARGEST_SEED = 2**63 - 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _ADVICE = "Its first line is id,target; further columns may be target_mask, quality, similarity, start and seed."
 _MORE_CELLS = "Name each column in the first line, and put quotes around a cell that holds a comma."
@@ -106,7 +105,7 @@ def _start(text: str, folder: Path) -> str:
 
 def _seed(text: str, folder: Path) -> int:
     seed = int(text)
-    if not 0 <= seed <= _LARGEST_SEED:
+    if not 0 <= seed <= LARGEST_SEED:
         raise ValueError(f"seed {seed}")
     return seed
 

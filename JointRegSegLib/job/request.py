@@ -15,6 +15,7 @@ from .overview import Overview
 START_AUTO = "auto"
 START_AS_PLACED = "as-placed"
 OPTIMISATION = "optimisation"
+LARGEST_SEED = 2**63 - 1
 _PATHS = ("target", "output", "target_mask", "model", "landmarks", "corrections", "continue_from")
 
 
@@ -97,7 +98,7 @@ class Request:
         similarity: what counts as alike; AUTO decides from the images and says so.
         start: "auto", "as-placed", or the path of a transform file (target to atlas, LPS mm).
         device: where to compute; AUTO takes a working GPU, else the CPU.
-        seed: of everything random.
+        seed: of everything random; 0 to `LARGEST_SEED`.
         threads: CPU threads, or None for the library's default.
         memory_gb: the most memory to plan for, or None for what is free.
         overwrite: replace an existing output folder.
@@ -142,6 +143,8 @@ class Request:
 
     def __post_init__(self) -> None:
         self._require_atlases()
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise JobError(Code.REQUEST_INVALID, f"seed is {self.seed}.", "Give a number from 0 to 2**63 - 1.")
         if self.threads is not None and self.threads < 1:
             raise JobError(Code.REQUEST_INVALID, f"threads is {self.threads}.", "Give a number of 1 or more.")
         if self.memory_gb is not None and self.memory_gb <= 0:

@@ -103,6 +103,15 @@ def test_an_existing_output_is_refused_before_a_worker_starts(
     assert started == []
 
 
+@pytest.mark.parametrize("seed", [-5, 2**63])
+def test_a_seed_out_of_range_is_refused_before_a_worker_starts(
+    tmp_path: Path, started: list[Request], capsys: pytest.CaptureFixture[str], seed: int
+) -> None:
+    assert cli.main(_arguments(tmp_path, "do", "--seed", str(seed))) == 2
+    assert f"error [request-invalid]: seed is {seed}." in capsys.readouterr().err
+    assert started == []
+
+
 def test_unknown_words_are_refused_with_the_choices(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(_arguments(tmp_path, "do", "--quality", "perfect"))
