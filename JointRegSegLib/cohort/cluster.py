@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
 import sys
 import time
@@ -205,6 +206,8 @@ def compute_on(
 
 
 def _lost() -> JobError:
+    # Dask's client would go on to look for it, and end with a traceback.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     return JobError(
         Code.SCHEDULER_MISSING,
         "The Dask scheduler was lost: it ended, or the network did not reach it.",
