@@ -49,7 +49,7 @@ def chosen(requests: list[Request], most: int | None, folder: Path, progress: Pr
 def _by_search(
     requests: Sequence[Request], folder: Path, progress: Progress
 ) -> tuple[dict[int, float], dict[int, Path]]:
-    """Each atlas's score and affine, by its number; without those that cannot be used."""
+    """Each atlas's score and the file of its affine, by its number; without those that cannot be used."""
     scores: dict[int, float] = {}
     starts: dict[int, Path] = {}
     for number, request in enumerate(requests):
@@ -60,6 +60,8 @@ def _by_search(
             _left_out(request, error, progress)
             continue
         scores[number] = found.score
+        if found.partial:
+            continue  # a given start would hide from the run that organs may still lie far apart
         starts[number] = folder / STARTS.replace("*", str(number))
         write_affine(starts[number], found.matrix)
     return scores, starts

@@ -152,6 +152,15 @@ def test_where_the_first_cannot_be_read_every_affine_is_searched(
     assert ["1 was left out" in caution.message for caution in choice.progress.cautions] == [True]
 
 
+@pytest.mark.parametrize("partial", [False, True])
+def test_parts_of_long_bodies_are_searched_again_by_their_run(
+    files: PhantomFiles, made: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, partial: bool
+) -> None:
+    monkeypatch.setattr(choosing, "align_step", lambda *given: Alignment(np.eye(4), "", 0.5, partial))
+    choice = choose(files, tmp_path, without(made.atlases))
+    assert (choice.requests[0].start == "auto") is partial
+
+
 def test_what_overviews_do_not_show_is_searched(
     files: PhantomFiles, library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
