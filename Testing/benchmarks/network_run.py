@@ -1,12 +1,14 @@
-"""One network, timed in its own process: `python -m Testing.benchmarks.network_run JOB`."""
+"""One network or whole method, timed in its own process: `python -m Testing.benchmarks.network_run JOB`."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +19,8 @@ from JointRegSegLib import networks
 _MATRIX = {"cpu": 1024, "cuda": 8192}
 _PRODUCTS = 50  # short, so that some of them have a busy machine for themselves
 _REPEATS = 5
+Seconds = tuple[float, float]
+"""By the clock, and of the processor."""
 
 
 def build(name: str, classes: int) -> tuple[nn.Module, int]:
@@ -55,23 +59,69 @@ def multiply_adds(work: Callable[[], None]) -> int:
     return counter.get_total_flops() // 2
 
 
-def fastest(work: Callable[[], object], device: str, repeats: int = _REPEATS) -> float:
-    """Seconds of the fastest of some repeats, after one that does not count."""
-    seconds = []
-    for _ in range(1 + repeats):
-        begun = time.perf_counter()
+def taken(work: Callable[[], object], device: str, repeats: int = _REPEATS) -> list[Seconds]:
+    """What each of some repeats took; to be called after a pass that does not count."""
+    found = []
+    for _ in range(repeats):
+        begun, used = time.perf_counter(), time.process_time()
         work()
         if device == "cuda":
             torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - begun)
-    return min(seconds[1:])
+        found.append((time.perf_counter() - begun, time.process_time() - used))
+    return found
 
 
-def rate(device: str) -> float:
-    """Multiply-adds per second of a float32 matrix product on this machine."""
+def rates(device: str) -> Seconds:
+    """Multiply-adds of a float32 matrix product on this machine per second, and per CPU second."""
     n = _MATRIX[device]
     a, b = torch.randn(2, n, n, device=device)
-    return n**3 / fastest(lambda: a @ b, device, _PRODUCTS)
+    a @ b
+    seconds, cpu_seconds = fastest(taken(lambda: a @ b, device, _PRODUCTS))
+    return n**3 / seconds, n**3 / cpu_seconds
+
+
+def fastest(found: Sequence[Seconds]) -> Seconds:
+    """The least of either."""
+    return min(seconds for seconds, _ in found), min(cpu for _, cpu in found)
+
+
+@dataclass(frozen=True)
+class Timed:
+    """What its repeats took, its multiply-adds, its parameters, and whether it computes in bfloat16."""
+
+    found: list[Seconds]
+    multiply_adds: int
+    parameters: int
+    bfloat16: bool = False
+
+
+def timed_network(job: dict[str, Any]) -> Timed:
+    """One network."""
+    network, count = build(job["network"], job["classes"])
+    network.to(job["device"])
+    images = [torch.rand(1, 1, *job["size"], device=job["device"]) for _ in range(count)]
+    work = pass_of(network, images, job["training"])
+    work()
+    return Timed(taken(work, job["device"]), multiply_adds(work), parameters_of(network))
+
+
+def timed_method(job: dict[str, Any]) -> Timed:
+    """A method's whole model; the pass whose multiply-adds are counted does not count in time."""
+    from .networks_whole import Training, inference_of
+
+    what = (job["network"], job["preset"], job["classes"], tuple(job["size"]), job["device"])
+    if job["training"]:
+        training = Training(*what)
+        counted = multiply_adds(lambda: training.run(1))
+        return Timed(training.run(job["repeats"]), counted, parameters_of(training.model), training.bfloat16)
+    model, work = inference_of(*what)
+    counted = multiply_adds(work)
+    return Timed(taken(work, job["device"], job["repeats"]), counted, parameters_of(model))
+
+
+def parameters_of(network: nn.Module) -> int:
+    """How many numbers it learns."""
+    return sum(p.numel() for p in network.parameters())
 
 
 def main() -> None:
@@ -82,15 +132,16 @@ def main() -> None:
         sys.exit("there is no CUDA device")
     torch.set_num_threads(job["threads"])
     torch.manual_seed(0)
-    network, count = build(job["network"], job["classes"])
-    network.to(device)
-    images = [torch.rand(1, 1, *job["size"], device=device) for _ in range(count)]
-    work = pass_of(network, images, job["training"])
+    timed = (timed_method if "preset" in job else timed_network)(job)
+    (seconds, cpu_seconds), (rate, cpu_rate) = fastest(timed.found), rates(device)
     outcome = {
-        "seconds": fastest(work, device),
-        "multiply_adds": multiply_adds(work),
-        "rate": rate(device),
-        "parameters": sum(p.numel() for p in network.parameters()),
+        "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
+        "multiply_adds": timed.multiply_adds,
+        "rate": rate,
+        "cpu_rate": cpu_rate,
+        "parameters": timed.parameters,
+        "bfloat16": timed.bfloat16,
     }
     if device == "cuda":
         outcome["peak_mb"] = torch.cuda.max_memory_allocated() / 2**20

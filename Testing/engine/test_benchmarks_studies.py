@@ -27,7 +27,9 @@ from Testing.benchmarks import (
     subjects,
 )
 from Testing.benchmarks.__main__ import KEPT, METHOD_PAGES, main
-from Testing.benchmarks.networks import NAMES, NETWORKS
+from Testing.benchmarks.networks import METHODS, NAMES, NETWORKS, WHOLE, WholeMethod
+from Testing.benchmarks.networks_whole import Training, inference_of
+from Testing.benchmarks.parts import Budget
 from Testing.benchmarks.rows import Line, Store, newest_of_any_budget, record
 from Testing.benchmarks.studies import STUDIES, Study, StudyBudget
 from Testing.engine.model_cases import write_boxes
@@ -68,7 +70,8 @@ def test_rows_have_names_of_their_own_and_presets_that_exist() -> None:
         assert (row.beside in BY_NAME) == row.joint
     assert BY_NAME["few-shot/jrss/small+screening/5"].beside == SMALL.name
     assert SMALL.beside == MONO.name
-    assert len({row.name for row in NETWORKS["networks"].rows}) == 4 * len(NAMES)
+    assert len({row.name for row in NETWORKS["networks"].rows}) == 4 * len(NAMES) + 2 * len(WHOLE) + len(METHODS)
+    assert set(METHODS) == set(methods.METHODS)
 
 
 def test_another_budget_is_another_measurement_but_is_shown(tmp_path: Path) -> None:
@@ -152,6 +155,23 @@ def test_a_method_that_does_not_segment_has_its_rows() -> None:
 def test_the_page_of_networks_is_made_from_the_lines_beside_it() -> None:
     page = METHOD_PAGES / "networks.md"
     assert page.read_text(encoding="utf-8") == networks_tables.page_text(Store(KEPT))
+
+
+def test_the_page_of_networks_tells_whole_methods_from_networks_and_older_lines_from_newer(tmp_path: Path) -> None:
+    line = {"commit": "c0ffee", "budget": {"threads": 1}, "machine": {"processor": "P", "cores": 2}, "part": "networks"}
+    figures = {"seconds": 3.0, "floor_seconds": 2.0, "multiply_adds": 1e9, "peak_mb": 700.0}
+    newer = {"cpu_seconds": 2.0, "floor_cpu_seconds": 1.0, "bfloat16": True}
+    by_name = {row.name: row for row in NETWORKS["networks"].rows}
+    store = Store(tmp_path)
+    for name, more in (("networks/unet_light/step/cpu", {}), ("networks/mmln/step/80x96x80/cpu", newer)):
+        row = by_name.pop(name)
+        store.add({**line, **figures, **more, "row": name, "key": row.key, "settings": row.settings})
+    text = networks_tables.page_text(store)
+    assert "| unet_light | 80x96x80 | step | 3.000 | - | 2.000 | 1.5 | 1.0 | 700 | 1 | P, 2 cores | c0ffee |" in text
+    assert (
+        "| mmln, whole | 80x96x80 | step, bfloat16 | 3.000 | 2.000 | 2.000 | 2.0 | 1.0 | 700 | 1 | P, 2 cores |" in text
+    )
+    assert text.endswith(f"Rows not run: {', '.join(f'`{name}`' for name in by_name)}.\n")
 
 
 def test_a_row_trains_evaluates_and_goes_on_with_what_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,6 +287,53 @@ def test_a_step_moves_weights_and_a_pass_forward_does_not() -> None:
     assert all(torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
     network_run.pass_of(network, images, training=True)()
     assert not all(torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("method", "rounds", "phases", "left"),
+    [
+        ("pgcnet", 0, ["pairs joint"], None),
+        ("bijros", 1, ["seg", "reg"], {"encoder"}),
+        ("mmln", 2, ["level 3"], {"slice_nets"}),
+    ],
+)
+def test_rounds_of_a_trainer_are_timed_and_move_what_they_train(
+    method: str, rounds: int, phases: list[str], left: set[str] | None
+) -> None:
+    training = Training(method, "small", 3, (16, 16, 16), "cpu")
+    assert [f"{p.name} {p.stage}".removesuffix(" turns").strip() for p in training.phases] == phases
+    before = {name: p.clone() for name, p in training.model.named_parameters()}
+    found = training.run(rounds)
+    assert len(found) == rounds
+    assert all(seconds > 0 and cpu > 0 for seconds, cpu in found)
+    moved = {name.split(".")[0] for name, p in training.model.named_parameters() if not torch.equal(before[name], p)}
+    assert (moved != set()) is (rounds > 0)
+    assert left is None or {name.split(".")[0] for name in before} - moved == left
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_is_asked_as_a_run_asks_it(method: str) -> None:
+    asked: list[str] = []
+    model, work = inference_of(method, "small", 3, (16, 16, 16), "cpu")
+    for name in ("register", "segment"):
+        setattr(model, name, lambda *images, name=name: asked.append(f"{name} {len(images)}"))
+    work()
+    assert asked == ["register 2", *(["segment 1"] if method not in methods.REGISTERING else [])]
+    assert not model.training
+
+
+def test_a_whole_method_is_measured_in_its_own_process(tmp_path: Path) -> None:
+    row = WholeMethod("mmln", True, (16, 16, 16), 1, Budget(threads=1))
+    line = networks_run.measure(row, tmp_path, "networks a")
+    assert "error" not in line, line["error"]
+    assert line["row"] == "networks/mmln/step/16x16x16/cpu"
+    assert line["multiply_adds"] > 1e7
+    assert min(line[name] for name in ("seconds", "cpu_seconds", "peak_mb")) > 0
+    assert networks_run.code_of(row) != networks_run.code_of(NETWORKS["networks"].rows[0])
+    assert networks_run.times_floor(line) == line["cpu_seconds"] / line["floor_cpu_seconds"]
+    older = {key: value for key, value in line.items() if "cpu" not in key}
+    assert networks_run.times_floor(older) == line["seconds"] / line["floor_seconds"]
+    assert "CPU s" in networks_run.summary(line)
 
 
 def test_networks_without_their_device_have_no_figures(tmp_path: Path) -> None:
