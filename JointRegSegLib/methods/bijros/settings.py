@@ -60,6 +60,7 @@ class Procedure:
         gradient_response: whether registration foresees how segmentation responds to it.
         degrees, scale: the largest turn and the smallest and largest scale by which steps of registration move pairs.
         lr: the learning rate.
+        warm_up: steps over which it rises to that; each decoder's own steps count.
         batch: pairs of a step.
     """
 
@@ -73,6 +74,7 @@ class Procedure:
     scale: tuple[Positive, Positive]
     lr: Positive
     batch: Count
+    warm_up: Count = 1
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from JointRegSegLib.training.augmentation import move, random_turn
 from JointRegSegLib.training.dataset import Dataset, Sample
 from JointRegSegLib.training.phases import Adam, Batch, Phase, Strategy
 from JointRegSegLib.training.samplers import AllOrderedPairs, AtlasPairs
-from JointRegSegLib.training.schedules import ends
+from JointRegSegLib.training.schedules import ends, ramp
 from JointRegSegLib.training.terms import Losses, weighted_sum
 
 from .model import SharedEncoderModel
@@ -74,16 +74,21 @@ class BiJros(Strategy):
     def _turns(self) -> int:
         return self._procedure.turns if self._sharing == "frozen" else 0
 
+    @property
+    def _rate(self) -> Adam:
+        p = self._procedure
+        return Adam(ramp(p.lr / p.warm_up, p.lr, p.warm_up))
+
     def _all_at_once(self) -> Phase:
         """For the encoder; where it is not frozen afterwards, for as many steps as there are in all."""
-        p, rate = self._procedure, Adam(self._procedure.lr)
+        p, rate = self._procedure, self._rate
         first = Phase("all", p.encoder_steps, ("enc", "reg", "seg"), self._pairs, self.train_all, rate, p.batch)
         if self._sharing == "frozen":
             return dataclasses.replace(first, until=ends(p.shares)[0], on_exit=self._model.renew_decoders)
         return dataclasses.replace(first, steps=p.encoder_steps + 2 * p.turns, until=1.0)
 
     def _steps_in_turn(self) -> tuple[Phase, Phase]:
-        p, rate = self._procedure, Adam(self._procedure.lr)
+        p, rate = self._procedure, self._rate
         seg = Phase("seg", 1, ("seg",), self._pairs, self.segment, rate, p.batch, stage="turns", until=1.0)
         reading = ("seg",) if p.gradient_response else ()
         reg = dataclasses.replace(seg, name="reg", groups=("reg",), step=self.register, reading=reading)
