@@ -86,10 +86,10 @@ def move(item: Sample, movement: Movement, padding: str = "border") -> Sample:
     return Sample(item.id, move_image(item.image, movement, padding), label)
 
 
-def random_intensity(image: Tensor, strength: float, random: torch.Generator) -> Tensor:
-    """Another contrast and brightness: a x + b with a = 1 + s N(0, 1) and b = s N(0, 1)."""
+def random_contrast(strength: float, random: torch.Generator) -> tuple[float, float]:
+    """The gain 1 + s N(0, 1) and the offset s N(0, 1) of another contrast and brightness."""
     gain, offset = (strength * torch.randn(2, generator=random)).tolist()
-    return image * (1.0 + gain) + offset
+    return 1.0 + gain, offset
 
 
 def _about_centre(matrix: Movement, shape: Shape, voxels: Sequence[float]) -> Movement:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from JointRegSegLib.networks.joint import JointModel
 
 from ..job import Code, JobError
+from .augmentation import random_contrast
 from .best import BestWeights
 from .checkpoints import Position, read_state, write_state
 from .curves import CurveFile
-from .dataset import Dataset, Report
+from .dataset import Dataset, Report, Sample
 from .distributed import Team
 from .phases import Batch, Phase, Strategy, training_only
 from .precision import autocast
@@ -44,6 +45,7 @@ class TrainerConfig:
         checkpoint_activations: compute activations a second time in the backward pass instead of keeping them.
         validate_every: steps between validations; 0 for never.
         patience: validations in a row without a better score that end a stage; 0 for never.
+        contrast: strength of a random contrast and brightness, one for all scans of a pair; 0 for none.
         checkpoint_seconds: between two checkpoints.
     """
 
@@ -53,6 +55,7 @@ class TrainerConfig:
     checkpoint_activations: bool = False
     validate_every: Whole = 0
     patience: Whole = 0
+    contrast: Weight = 0.0
     checkpoint_seconds: Weight = 60.0
 
 
@@ -226,9 +229,16 @@ class Trainer:
         places = range(first, first + phase.batch)
         items = [phase.sampler[place] for place in places]
         self._at.drawn[phase.name] = self._at.drawn.get(phase.name, 0) + self._team.size * phase.batch
-        samples = tuple(tuple(self.dataset[name].to(self._device) for name in item) for item in items)
+        samples = tuple(self._samples(item, phase.name, place) for item, place in zip(items, places, strict=True))
         random = tuple(generator(self.config.seed, phase.name, place) for place in places)
         return Batch(samples, self._at.done.get(phase.name, 0), random), items
+
+    def _samples(self, item: Item, *draw: object) -> tuple[Sample, ...]:
+        samples = tuple(self.dataset[name].to(self._device) for name in item)
+        if not self.config.contrast:
+            return samples
+        gain, offset = random_contrast(self.config.contrast, generator(self.config.seed, "contrast", *draw))
+        return tuple(replace(sample, image=gain * sample.image + offset) for sample in samples)
 
     def _optimiser(self, name: str, group: str) -> torch.optim.Adam:
         key = f"{name}/{group}"

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -273,6 +274,27 @@ def test_a_stage_ends_when_validation_stalls_and_the_best_weights_win(tmp_path: 
     assert outcome.bests == {"": 0.7}
     assert same(model.state_dict(), seen[1])
     assert torch.load(tmp_path / best_file(), weights_only=True)["step"] == 2
+
+
+def test_contrast_changes_alike_for_both_scans_of_a_pair_and_otherwise_from_draw_to_draw(tmp_path: Path) -> None:
+    dataset, model = toy_dataset(), ToyModel()
+    drawn: list[Batch] = []
+
+    def step(batch: Batch) -> Losses:
+        drawn.append(batch)
+        return losses_of(lambda batch: similarity(batch, model))(batch)
+
+    phase = Phase("reg", 3, ("reg",), AllOrderedPairs(dataset.labelled, 1), step, Adam(1e-2))
+    for name in ("one", "again"):
+        Trainer(model, Scripted(phase), dataset, TrainerConfig(contrast=0.2), tmp_path / name).run()
+    changes = []
+    for batch in drawn:
+        fits = [np.polyfit(dataset[s.id].image.flatten(), s.image.flatten(), 1) for s in batch.items[0]]
+        assert np.allclose(fits[0], fits[1], atol=1e-4)
+        changes.append(fits[0])
+    assert np.allclose(changes[:3], changes[3:], atol=1e-4)
+    assert np.ptp(changes[:3], axis=0).min() > 0.01
+    assert torch.equal(drawn[0].items[0][0].label, dataset[drawn[0].items[0][0].id].label)
 
 
 class _TwoParts(ToyModel):
