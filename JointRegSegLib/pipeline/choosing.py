@@ -20,8 +20,8 @@ from .transform import align_step
 
 STARTS = "start*.tfm"
 """What choosing leaves in the folder until the run ends."""
-_PLACED = 0.35
-"""Local correlation of an affine that others may be composed from: brains have 0.55 to 0.65, turned ones up to 0.32."""
+_PLACED = 0.3
+"""The least local correlation of an affine that others may be composed from: a scan of another body has less."""
 
 
 def chosen(requests: list[Request], most: int | None, folder: Path, progress: Progress) -> list[Request]:

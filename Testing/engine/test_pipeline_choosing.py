@@ -161,6 +161,16 @@ def test_parts_of_long_bodies_are_searched_again_by_their_run(
     assert (choice.requests[0].start == "auto") is partial
 
 
+def test_from_an_affine_that_fits_badly_no_other_is_composed(
+    files: PhantomFiles, made: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = {"1": 0.1, "2": 0.2, "3": 0.3}
+    monkeypatch.setattr(
+        choosing, "align_step", lambda request, *others: Alignment(np.eye(4), "", scores[request.atlases[0].name])
+    )
+    assert choose(files, tmp_path, made.atlases).names == ["3"]
+
+
 def test_what_overviews_do_not_show_is_searched(
     files: PhantomFiles, library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
