@@ -19,11 +19,12 @@ class UNetLight(Backbone):
 
     Args:
         classes: K, background included.
+        dropout: share of channels dropped in training at the ends of the way down and of the way up.
     """
 
     divisor = 8
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, dropout: float = 0.0) -> None:
         super().__init__()
         block = partial(conv_block, leak=_LEAK)
         self.down = nn.ModuleList(
@@ -34,6 +35,7 @@ class UNetLight(Backbone):
         self.up = nn.ModuleList(
             nn.Sequential(block(a, b), block(b, b)) for a, b in ((64 + 64, 64), (64 + 32, 32), (32 + 16, 16))
         )
+        self.drop = nn.Dropout3d(dropout)
         self.head = nn.Conv3d(16, classes, 1)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -43,10 +45,10 @@ class UNetLight(Backbone):
         for down in self.down[1:]:
             x = down(F.max_pool3d(x, 2))
             skips.append(x)
-        x = skips.pop()
+        x = self.drop(skips.pop())
         for enlarge, up in zip(self.enlarge, self.up, strict=True):
             x = up(torch.cat([enlarge(x), skips.pop()], 1))
-        return self.head(x)
+        return self.head(self.drop(x))
 
 
 def _enlarge(channels: int) -> nn.Sequential:

@@ -125,6 +125,32 @@ def test_the_pseudo_image_takes_on_a_share_of_the_warped_target() -> None:
         assert not torch.allclose(twice, view.target, atol=1e-3)
 
 
+def test_the_second_warp_may_be_of_nearest_voxels_which_cuts_the_gradient() -> None:
+    model = shared(displaced=True)
+    batch = batch_of(pair())
+    smooth, nearest = (PairView(model, batch, CLASSES, [0.3], mode) for mode in ("bilinear", "nearest"))
+    forth, back = nearest.fields
+    twice = warp(warp(nearest.target, back), forth, "nearest")
+    assert torch.allclose(nearest.pseudo_image, 0.3 * twice + 0.7 * nearest.target, atol=1e-6)
+    for view in (smooth, nearest):
+        (gradient,) = torch.autograd.grad(view.pseudo_image.sum(), view.fields[0], allow_unused=True)
+        assert (gradient is not None and bool(gradient.any())) is (view is smooth)
+    _, strategy, _ = bijros("second_warp")
+    assert strategy._view(batch)._second_warp == "nearest"
+
+
+def test_the_frozen_encoder_may_normalise_by_its_batch(tmp_path: Path) -> None:
+    """Then its running statistics go on, and nothing else of it."""
+    model, strategy, dataset = bijros("encoder_norm")
+    _, seg, reg = strategy.phases()
+    for phase in (seg, reg):
+        before = weights(model.encoder)
+        run(Scripted(dataclasses.replace(phase, steps=1)), model, dataset, tmp_path / phase.name)
+        after = model.encoder.state_dict()
+        moved = {name.rsplit(".", 1)[1] for name in after if not torch.equal(before[name], after[name])}
+        assert moved == {"running_mean", "running_var", "num_batches_tracked"}
+
+
 def test_the_share_is_drawn_within_its_limits() -> None:
     """Drawn anew for each pair of each step, and not where the constraint is off."""
     _, strategy, _ = bijros()

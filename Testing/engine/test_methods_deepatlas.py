@@ -21,6 +21,7 @@ from JointRegSegLib.methods.deepatlas.objectives import (
     segmentation_terms,
     supervision_terms,
 )
+from JointRegSegLib.networks import ObeliskRegistration, ObeliskSegmentation
 from JointRegSegLib.training.dataset import Dataset, Sample
 from JointRegSegLib.training.phases import Phase
 from JointRegSegLib.training.samplers import AvailabilityBuckets
@@ -66,6 +67,18 @@ def pair(case: str) -> tuple[Sample, Sample]:
         for s, known in zip((subject(0), subject(1)), case, strict=True)
     )
     return moving, fixed
+
+
+def test_its_strategy_trains_the_networks_of_jrss_too(tmp_path: Path) -> None:
+    dataset = method_dataset(1)
+    settings = settings_of("deepatlas", "obelisk", strategy={**SHORT, "joint_steps": 21})
+    model, strategy = made("deepatlas", settings, dataset)
+    assert isinstance(model.reg_net, ObeliskRegistration)
+    assert isinstance(model.seg_net, ObeliskSegmentation)
+    before = weights(model)
+    run(strategy, model, dataset, tmp_path)
+    moved = {name.split("_")[0] for name, tensor in weights(model).items() if not torch.equal(tensor, before[name])}
+    assert moved == {"reg", "seg"}
 
 
 @pytest.mark.parametrize("similarity", ["ncc", "lncc"])

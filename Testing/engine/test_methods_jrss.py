@@ -26,6 +26,7 @@ from JointRegSegLib.methods.jrss.objectives import (
     supervision_terms,
 )
 from JointRegSegLib.methods.jrss.screening import is_accepted, pseudo_labels
+from JointRegSegLib.networks import UNetLight, VoxelMorph
 from JointRegSegLib.training.curves import read_curves
 from JointRegSegLib.training.dataset import Dataset, Sample
 from JointRegSegLib.training.phases import training_only
@@ -86,6 +87,25 @@ def student_view(
 
 def parts_of(terms: Any, view: Any) -> dict[str, Tensor]:
     return {term.name: term.fn(view).detach() for term in terms}
+
+
+def test_the_networks_may_be_those_of_deepatlas(tmp_path: Path) -> None:
+    """With the student's noise, and without it in the teacher."""
+    settings = settings_of("jrss", "unet", strategy={**SHORT, **EVERYTHING})
+    dataset = method_dataset(1)
+    model, strategy = made("jrss", settings, dataset)
+    assert isinstance(model.reg_net, VoxelMorph)
+    assert isinstance(model.student, UNetLight)
+    assert model.student.drop.p == model.seg_net.drop.p == 0.5
+    image = subject(0).image
+    model.student.train()
+    torch.manual_seed(0)
+    first, second = model.study(image), model.study(image)
+    assert not torch.equal(first, second)
+    model.eval()
+    assert torch.equal(model.segment(image), model.segment(image))
+    check_groups(model)
+    run(strategy, model, dataset, tmp_path)
 
 
 @pytest.mark.parametrize("labels", [True, False])

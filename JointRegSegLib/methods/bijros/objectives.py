@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Literal
 
 from torch import Tensor
 
@@ -29,12 +30,19 @@ class PairView:
         classes: K.
         appearance: for each pair the share of the target's warped appearance in the pseudo image; None where the
             pseudo image is the warped atlas.
+        second_warp: how that appearance is warped back, as in `settings.Procedure`.
     """
 
     def __init__(
-        self, model: SharedEncoderModel, batch: Batch, classes: int, appearance: Sequence[float] | None
+        self,
+        model: SharedEncoderModel,
+        batch: Batch,
+        classes: int,
+        appearance: Sequence[float] | None,
+        second_warp: Literal["bilinear", "nearest"] = "bilinear",
     ) -> None:
         self._model, self._classes, self._appearance = model, classes, appearance
+        self._second_warp: Literal["bilinear", "nearest"] = second_warp
         self.atlas, self.target = batch.images(0), batch.images(1)
         self._shape = shape_of(self.atlas)
         labels = batch.labels(0)
@@ -71,7 +79,8 @@ class PairView:
         if self._appearance is None:
             return self.warped[0]
         share = self.target.new_tensor(self._appearance).view(-1, 1, 1, 1, 1)
-        return share * self.returned[1] + (1 - share) * self.target
+        own = warp(self.warped[1], self.fields[0], "nearest") if self._second_warp == "nearest" else self.returned[1]
+        return share * own + (1 - share) * self.target
 
     @cached_property
     def predicted_pseudo(self) -> Tensor:

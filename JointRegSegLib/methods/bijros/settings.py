@@ -21,10 +21,13 @@ class Model:
         intensity: the scale that it sees.
         sharing: "frozen" trains the encoder first and both decoders upon it afterwards, from scratch; "trained" trains
             everything at once; with "nothing" each task has an encoder of its own and learns by itself.
+        encoder_norm: what the frozen encoder's normalisation goes by in training: its "running" statistics, which stay,
+            or those of each "batch", by which the running ones go on.
     """
 
     intensity: Intensity
     sharing: Sharing
+    encoder_norm: Literal["running", "batch"] = "running"
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,8 @@ class Procedure:
         acc: whether segmentation learns on targets that take on some of their own warped appearance (appearance
             conformity constraint); else on the warped atlas.
         appearance: between which shares of the warped appearance a step draws one.
+        second_warp: how that appearance is warped back: by "bilinear" interpolation, or from the "nearest" voxel,
+            through which no gradient reaches the field.
         gradient_response: whether registration foresees how segmentation responds to it.
         degrees, scale: the largest turn and the smallest and largest scale by which steps of registration move pairs.
         lr: the learning rate.
@@ -75,6 +80,7 @@ class Procedure:
     lr: Positive
     batch: Count
     warm_up: Count = 1
+    second_warp: Literal["bilinear", "nearest"] = "bilinear"
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ class BiJros(Strategy):
     def __init__(self, settings: Settings, model: SharedEncoderModel, dataset: Dataset) -> None:
         self._model, self._classes = model, dataset.structures.classes
         self._procedure, self._sharing = settings.strategy, settings.model.sharing
+        self._encoder_norm = settings.model.encoder_norm
         self._spacing = dataset.frame.spacing[::-1]
         loss, seed = settings.loss, settings.trainer.seed
         separate = [*alignment_terms(loss), *supervision_terms()]
@@ -97,7 +98,8 @@ class BiJros(Strategy):
     def _view(self, batch: Batch) -> PairView:
         p = self._procedure
         shares = [_between(p.appearance, random) for random in batch.random] if p.acc else None
-        return PairView(self._model, batch, self._classes, shares)
+        self._model.encoder.train(self._encoder_norm == "batch")
+        return PairView(self._model, batch, self._classes, shares, p.second_warp)
 
     def _moved(self, batch: Batch) -> Batch:
         """The pairs, each moved by one turn and scale; what lies beyond a scan is zero."""

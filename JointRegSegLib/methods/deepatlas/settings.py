@@ -13,9 +13,15 @@ from JointRegSegLib.training.trainer import TrainerConfig
 
 @dataclass(frozen=True)
 class Model:
-    """The scale of intensities that the networks see."""
+    """The networks.
+
+    Attributes:
+        intensity: the scale that they see.
+        backbone: VoxelMorph and a light U-Net, or hybrid obelisk networks as in JRSS.
+    """
 
     intensity: Intensity
+    backbone: Literal["unet", "obelisk"] = "unet"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The model of JRSS: a hybrid obelisk network for each task, and the student behind that of segmentation."""
+"""The model of JRSS: a network for each task, hybrid obelisk ones in the paper, and the student of segmentation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ import copy
 
 from torch import Tensor, nn
 
-from JointRegSegLib.networks import Backbone, Group, Intensity, ObeliskRegistration, ObeliskSegmentation, TwoNetModel
+from JointRegSegLib.networks import (
+    Backbone,
+    Group,
+    Intensity,
+    ObeliskRegistration,
+    ObeliskSegmentation,
+    TwoNetModel,
+    UNetLight,
+    VoxelMorph,
+)
 
 from .settings import Settings
 
@@ -36,6 +45,8 @@ class TaughtModel(TwoNetModel):
 def build(settings: Settings, classes: int) -> TaughtModel:
     """The untrained model for K classes, background included."""
     m = settings.model
+    if m.backbone == "unet":
+        return TaughtModel(VoxelMorph(), UNetLight(classes, settings.noise.dropout), m.intensity)
     reg = ObeliskRegistration(m.leak, m.legacy_grid)
     student = ObeliskSegmentation(classes, settings.noise.dropout, m.leak, m.legacy_grid)
     return TaughtModel(reg, student, m.intensity)

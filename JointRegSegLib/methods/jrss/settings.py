@@ -13,11 +13,18 @@ from JointRegSegLib.training.trainer import TrainerConfig
 
 @dataclass(frozen=True)
 class Model:
-    """The hybrid obelisk networks; `leak` and `legacy_grid` as in `networks.ObeliskSegmentation`."""
+    """The networks.
+
+    Attributes:
+        intensity: the scale that they see.
+        leak, legacy_grid: of the hybrid obelisk networks, as in `networks.ObeliskSegmentation`.
+        backbone: those, or VoxelMorph and a light U-Net as in DeepAtlas.
+    """
 
     intensity: Intensity
     leak: Share
     legacy_grid: bool
+    backbone: Literal["obelisk", "unet"] = "obelisk"
 
 
 @dataclass(frozen=True)
