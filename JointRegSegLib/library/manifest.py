@@ -171,6 +171,15 @@ def read_library(folder: Path) -> Library:
     return Library(folder, manifest)
 
 
+def overview_of(image: Path) -> Overview | None:
+    """What the library that a scan is a member of knows of it; None where there is no such library."""
+    try:
+        members = read_library(image.parent.parent).atlases
+    except JobError:
+        return None
+    return next((member.overview for member in members if member.image == image), None)
+
+
 def invalid(where: Path, what: str, advice: str = "Copy or make it again.") -> JobError:
     """The error for a library that cannot be used."""
     return JobError(Code.LIBRARY_INVALID, f"The atlas library {where} cannot be used: {what}.", advice)

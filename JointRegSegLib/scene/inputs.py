@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..job import Atlas, Code, Device, JobError, LandmarkUse, Quality, Refinement, Request, Similarity
 from ..job.fusion import Fusion
 from ..job.request import OPTIMISATION, START_AUTO
+from ..library.manifest import overview_of
 from ..volumes import Grid, LabelMap, present_values, read_label_map, to_sitk, write_affine, write_segmentation
 from ..volumes.writing import write_image
 from .corrections import Changes
@@ -182,7 +183,8 @@ class Export:
         """Write an atlas, or name its files."""
         points = self.points(source.points, ATLAS_POINTS.format(number), _("atlas"))
         if source.is_file:
-            return Atlas(source.image, source.labels, source.table, landmarks=points, name=source.name)
+            seen = overview_of(source.image)
+            return Atlas(source.image, source.labels, source.table, landmarks=points, name=source.name, overview=seen)
         file = ATLAS.format(number)
         scan = self.volume(source.image, file, _("atlas"))
         return Atlas(

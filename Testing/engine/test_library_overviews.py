@@ -15,7 +15,15 @@ from JointRegSegLib import cli
 from JointRegSegLib.job import Atlas, Code, JobError, Overview, Request
 from JointRegSegLib.library.check import check
 from JointRegSegLib.library.create import Plan, Told, create
-from JointRegSegLib.library.manifest import MANIFEST, OVERVIEWS, Member, MemberOverview, Overviews, read_library
+from JointRegSegLib.library.manifest import (
+    MANIFEST,
+    OVERVIEWS,
+    Member,
+    MemberOverview,
+    Overviews,
+    overview_of,
+    read_library,
+)
 from JointRegSegLib.service import torch_state
 from Testing.engine.library_cases import a_library, write_scans, write_table
 
@@ -53,6 +61,17 @@ def test_overviews_come_back_and_belong_to_the_digest(tmp_path: Path) -> None:
     assert [atlas.overview for atlas in ignoring.atlases] == [None] * 3
     assert ignoring.digest == read_library(tmp_path / "plain").digest
     assert check(ignoring) == ()
+
+
+def test_a_scan_finds_what_its_library_knows_of_it(tmp_path: Path) -> None:
+    create(Plan(write_scans(tmp_path / "scans", 2), tmp_path / "seen"), overviews=some)
+    for atlas in read_library(tmp_path / "seen").atlases:
+        assert atlas.overview is not None
+        assert overview_of(atlas.image) == atlas.overview
+    assert overview_of(tmp_path / "seen" / "images" / "other.nii.gz") is None
+    assert overview_of(tmp_path / "scans" / "any.nii.gz") is None
+    rewrite(tmp_path / "seen", spacing=0.0)
+    assert overview_of(tmp_path / "seen" / "images" / "0001.nii.gz") is None
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,15 @@ import SimpleITK as sitk
 
 from JointRegSegLib.job import Code, JobError, Request
 from JointRegSegLib.volumes import Grid, read_affine, read_label_map, read_mask, read_volume
+from Testing.engine.library_cases import write_scans
 from Testing.rig.need import need
 
 need("slicer", "slicer-core")
 import slicer.util  # noqa: E402
 import vtk  # noqa: E402
 
+from JointRegSegLib.library.create import Plan, create  # noqa: E402
+from JointRegSegLib.library.manifest import MemberOverview, Overviews, read_library  # noqa: E402
 from JointRegSegLib.scene import AtlasSource, request_from_nodes  # noqa: E402
 
 pytestmark = pytest.mark.mrml
@@ -367,3 +370,17 @@ def test_a_region_beside_the_scan_is_refused(ask: Callable[..., Any], a_scene: A
     with pytest.raises(JobError, match="far box") as caught:
         ask(target_mask=region)
     assert caught.value.code is Code.MASK_ELSEWHERE
+
+
+def test_a_member_of_a_library_brings_what_that_knows_of_it(ask: Callable[..., Any], tmp_path: Path) -> None:
+    affine = (*np.eye(4).flatten().tolist(),)
+    create(
+        Plan(write_scans(tmp_path / "scans", 1), tmp_path / "library"),
+        overviews=lambda folder, members, told: Overviews(
+            4.0, tuple(MemberOverview(member.image, member.image_sha256, affine) for member in members)
+        ),
+    )
+    (member,) = read_library(tmp_path / "library").atlases
+    request, _ = ask(atlas=member.image, atlas_labels=member.labels)
+    assert member.overview is not None
+    assert request.atlases[0].overview == member.overview
