@@ -9,7 +9,7 @@ from pathlib import Path
 from ..job import JobError
 from ..volumes import present_values, read_label_map, read_label_table, read_volume
 from .create import as_member_grid
-from .manifest import Library, Member, sha256
+from .manifest import LICENCE, Library, Member, sha256
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ def _findings(library: Library) -> Iterator[Finding]:
     manifest = library.manifest
     if sha256(library.table) != manifest.table_sha256:
         yield Finding("", "the label table is not the one that the library was made with")
+    if not (library.folder / LICENCE).is_file():
+        yield Finding("", f"{LICENCE} is missing: nobody can tell what its scans may be used for")
     try:
         named = set(read_label_table(library.table))
     except JobError as problem:

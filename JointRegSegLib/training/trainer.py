@@ -189,7 +189,8 @@ class Trainer:
         """One move of the optimisers."""
         torch.manual_seed(seed_of(self.config.seed, "step", self._at.step, self._team.rank))
         self.model.zero_grad(set_to_none=True)
-        lost = [self._pass(phase) for _ in range(self.config.accumulate)]
+        passes = [self._pass(phase) for _ in range(self.config.accumulate)]
+        lost = [losses for losses, _ in passes]
         optimisers = [self._optimiser(phase.name, group) for group in phase.groups]
         parameters = [p for group in phase.groups for p in self._groups[group]]
         for p in parameters if self.config.accumulate > 1 else ():
@@ -197,7 +198,7 @@ class Trainer:
                 p.grad /= self.config.accumulate
         self._team.average_gradients(parameters)
         self._team.average_buffers(self.model)
-        self._require_finite_gradients(phase, parameters)
+        self._require_finite_gradients(phase, parameters, [item for _, items in passes for item in items])
         rate = at(phase.optimiser.lr, self._at.done.get(phase.name, 0))
         for optimiser in optimisers:
             optimiser.param_groups[0].update(lr=rate, weight_decay=phase.optimiser.weight_decay)
@@ -207,8 +208,8 @@ class Trainer:
         self._at.done[phase.name] = self._at.done.get(phase.name, 0) + 1
         self._tell(phase, lost, rate)
 
-    def _pass(self, phase: Phase) -> Losses:
-        """Draw, compute the losses and add their gradients."""
+    def _pass(self, phase: Phase) -> tuple[Losses, list[Item]]:
+        """Draw, compute the losses and add their gradients; also what was drawn."""
         batch, items = self._draw(phase)
         assert phase.step is not None
         with autocast(self._device, self.config.amp):
@@ -220,7 +221,7 @@ class Trainer:
             raise self._diverged(phase, f"{wrong or 'a term of another process'} is not finite", items)
         if losses.total.requires_grad:
             losses.total.backward()
-        return losses
+        return losses, items
 
     def _draw(self, phase: Phase) -> tuple[Batch, list[Item]]:
         """This process's share of what all draw."""
@@ -246,10 +247,10 @@ class Trainer:
             self._optimisers[key] = torch.optim.Adam(self._groups[group])
         return self._optimisers[key]
 
-    def _require_finite_gradients(self, phase: Phase, parameters: list[nn.Parameter]) -> None:
+    def _require_finite_gradients(self, phase: Phase, parameters: list[nn.Parameter], items: list[Item]) -> None:
         norms = [p.grad.norm() for p in parameters if p.grad is not None]
         if norms and not torch.isfinite(torch.stack(norms)).all():
-            raise self._diverged(phase, "the gradient is not finite", [])
+            raise self._diverged(phase, "the gradient is not finite", items)
 
     def _diverged(self, phase: Phase, what: str, items: list[Item]) -> JobError:
         subjects = f" for {', '.join(' and '.join(item) for item in items)}" if items else ""

@@ -15,7 +15,7 @@ from JointRegSegLib.job import Code, JobError
 from JointRegSegLib.job.folders import check_output
 from JointRegSegLib.library.check import check
 from JointRegSegLib.library.create import Plan, create
-from JointRegSegLib.library.manifest import MANIFEST, Manifest, read_library
+from JointRegSegLib.library.manifest import LICENCE, MANIFEST, Manifest, read_library
 from JointRegSegLib.library.opening import open_library
 from JointRegSegLib.library.places import user_folder
 from JointRegSegLib.volumes import (
@@ -138,9 +138,11 @@ def test_check_finds_every_damage(tmp_path: Path) -> None:
     moved = Grid(GRID.size, GRID.spacing, (0.0, 0.0, 0.0))
     write_label_map(third.labels, LabelMap(np.ones(GRID.shape, np.uint8), moved, LabelTable()))
     write_label_table(library.table, LabelTable([Label(1, "cortex", (0, 0, 0))]))
+    (library.folder / LICENCE).unlink()
     found = {(finding.member, finding.what) for finding in check(library)}
     words = {
         ("", "the label table is not"),
+        ("", "LICENCE.txt is missing"),
         ("1", "the image is not"),
         ("2", "the label map is not"),
         ("2", "cannot be read as an image"),
