@@ -31,5 +31,5 @@ class Overview:
         (a, b, c), (d, e, f), (g, h, i) = numbers[0:3], numbers[4:7], numbers[8:11]
         if abs(a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)) < _LEAST_VOLUME:
             raise ValueError("an overview's affine has no inverse")
-        if not 0 < self.spacing < math.inf:
+        if not (math.isfinite(self.spacing) and self.spacing > 0):
             raise ValueError(f"an overview's spacing is {self.spacing}")

@@ -245,7 +245,7 @@ class Request:
                 "corrected": tuple(int(value) for value in fields.get("corrected", ())),
             }
             request = _with_paths(cls, {**fields, **enums, "atlases": atlases}, _PATHS)
-        except (ValueError, KeyError, TypeError) as problem:
+        except (ValueError, KeyError, TypeError, AttributeError) as problem:
             raise JobError(
                 Code.REQUEST_INVALID, f"The request cannot be read: {problem}.", "Check its keys and values."
             ) from problem

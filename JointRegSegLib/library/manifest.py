@@ -161,23 +161,23 @@ def read_library(folder: Path) -> Library:
             f"There is no atlas library in {folder}.",
             "Check the path; `jointregseg atlases create` makes a library of labelled scans.",
         )
-    try:
-        manifest = Manifest.from_json((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError) as problem:
-        raise invalid(folder, f"its {MANIFEST} cannot be read ({problem})") from problem
+    manifest = _read(folder)
     files = [TABLE, *(str(file) for member in manifest.members for file in (member.image, member.labels))]
     if missing := [name for name in files if not (folder / name).is_file()]:
         raise invalid(folder, f"{missing[0]} is missing")
     return Library(folder, manifest)
 
 
-def overview_of(image: Path) -> Overview | None:
-    """What the library that a scan is a member of knows of it; None where there is no such library."""
+def overviews_beside(images: Path) -> dict[Path, Overview]:
+    """What a library knows of the scans in its folder of images, by their paths; nothing where it is of no library."""
+    folder = images.parent
+    if not (folder / MANIFEST).is_file():
+        return {}
     try:
-        members = read_library(image.parent.parent).atlases
+        members = Library(folder, _read(folder)).atlases
     except JobError:
-        return None
-    return next((member.overview for member in members if member.image == image), None)
+        return {}
+    return {member.image: member.overview for member in members if member.overview is not None}
 
 
 def invalid(where: Path, what: str, advice: str = "Copy or make it again.") -> JobError:
@@ -204,6 +204,13 @@ def _member(fields: dict[str, Any]) -> Member:
             "values": tuple(fields["values"]),
         }
     )
+
+
+def _read(folder: Path) -> Manifest:
+    try:
+        return Manifest.from_json((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as problem:
+        raise invalid(folder, f"its {MANIFEST} cannot be read ({problem})") from problem
 
 
 def _overviews(fields: dict[str, Any] | None, count: int) -> Overviews | None:

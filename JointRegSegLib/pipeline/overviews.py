@@ -28,7 +28,7 @@ def make_overviews(folder: Path, members: Sequence[Member], told: Told) -> Overv
         told: hears of each member.
 
     Raises:
-        JobError: OUTPUT_UNWRITABLE, DISK_FULL.
+        JobError: OUTPUT_UNWRITABLE, DISK_FULL, and what reading a scan and aligning it raise.
     """
     (folder / OVERVIEWS).mkdir()
     found: list[MemberOverview] = []

@@ -11,10 +11,10 @@ import numpy as np
 import vtk
 from numpy.typing import NDArray
 
-from ..job import Atlas, Code, Device, JobError, LandmarkUse, Quality, Refinement, Request, Similarity
+from ..job import Atlas, Code, Device, JobError, LandmarkUse, Overview, Quality, Refinement, Request, Similarity
 from ..job.fusion import Fusion
 from ..job.request import OPTIMISATION, START_AUTO
-from ..library.manifest import overview_of
+from ..library.manifest import overviews_beside
 from ..volumes import Grid, LabelMap, present_values, read_label_map, to_sitk, write_affine, write_segmentation
 from ..volumes.writing import write_image
 from .corrections import Changes
@@ -151,6 +151,7 @@ class Export:
         self._scene = scene
         self._folder = folder
         self.notes: list[str] = []
+        self._seen: dict[Path, dict[Path, Overview]] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as problem:
@@ -183,8 +184,17 @@ class Export:
         """Write an atlas, or name its files."""
         points = self.points(source.points, ATLAS_POINTS.format(number), _("atlas"))
         if source.is_file:
-            seen = overview_of(source.image)
-            return Atlas(source.image, source.labels, source.table, landmarks=points, name=source.name, overview=seen)
+            beside = source.image.parent
+            if beside not in self._seen:
+                self._seen[beside] = overviews_beside(beside)
+            return Atlas(
+                source.image,
+                source.labels,
+                source.table,
+                landmarks=points,
+                name=source.name,
+                overview=self._seen[beside].get(source.image),
+            )
         file = ATLAS.format(number)
         scan = self.volume(source.image, file, _("atlas"))
         return Atlas(

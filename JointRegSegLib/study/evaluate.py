@@ -145,7 +145,7 @@ def evaluate(
                 file.write(record.to_json() + "\n")
                 file.flush()
                 records.append(record)
-            cold = False
+            cold = cold and missing == (Arm.OPTIMISATION,)  # which leaves the model as cold as it was
     report(Event(Kind.PROGRESS, f"{len(pairs)} pairs", "evaluate", 1.0, 0.0))
     return records
 

@@ -7,7 +7,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +16,7 @@ import torch
 from .. import methods
 from ..job import Code, Device, Event, JobError, Kind
 from ..job.filesystem import replace_file
-from ..job.request import OPTIMISATION
+from ..job.request import LARGEST_SEED, OPTIMISATION
 from ..networks import JointModel, placed
 from ..pipeline.devices import choose_device, describe, limit_threads
 from ..pipeline.progress import Progress
@@ -77,7 +77,7 @@ class Training:
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        if self.seed is not None and not 0 <= self.seed < 2**63:
+        if self.seed is not None and not 0 <= self.seed <= LARGEST_SEED:
             raise JobError(Code.REQUEST_INVALID, f"The seed is {self.seed}.", "Give a number from 0 to 2**63 - 1.")
         if self.max_minutes is not None and not 0 <= self.max_minutes < math.inf:
             raise JobError(Code.REQUEST_INVALID, f"max_minutes is {self.max_minutes}.", "Give a number of 0 or more.")
@@ -177,7 +177,7 @@ def _check_output(asked: Training, settings: Any) -> None:
             f"The output folder {asked.output} already holds a training run.",
             "Go on with it by --resume, or name another folder.",
         )
-    if (asked.output / CHECKPOINT).exists() and (changed := _changed(asked.output / SETTINGS, settings)):
+    if (asked.output / CHECKPOINT).exists() and (changed := changed_settings(asked.output / SETTINGS, settings)):
         raise JobError(
             Code.REQUEST_INVALID,
             f"The training run in {asked.output} was begun with other settings: {', '.join(changed)}.",
@@ -200,17 +200,21 @@ def _keep_settings(output: Path, settings: Any) -> None:
     replace_file(partial, output / SETTINGS)
 
 
-def _changed(kept: Path, settings: Any) -> list[str]:
-    """The settings that are not those in a file; none where there is no file."""
+def changed_settings(kept: Path, settings: Any) -> list[str]:
+    """The settings that are not those in a file; none where there is no file.
+
+    A setting that the version before did not know had, in effect, its default.
+    """
     if not kept.exists():
         return []
     before, now = json.loads(kept.read_text(encoding="utf-8")), json.loads(json.dumps(asdict(settings)))
-    return [
-        f"{section}.{key} was {value}"
-        for section, values in before.items()
-        for key, value in values.items()
-        if now.get(section, {}).get(key) != value
-    ]
+    changed = []
+    for section, values in before.items():
+        known = fields(getattr(settings, section)) if section in now else ()
+        earlier = {field.name: field.default for field in known if field.default is not MISSING} | values
+        own = now.get(section, {})
+        changed += [f"{section}.{key} was {value}" for key, value in earlier.items() if own.get(key) != value]
+    return changed
 
 
 def _dataset(

@@ -86,10 +86,9 @@ def move(item: Sample, movement: Movement, padding: str = "border") -> Sample:
     return Sample(item.id, move_image(item.image, movement, padding), label)
 
 
-def random_contrast(strength: float, random: torch.Generator) -> tuple[float, float]:
-    """The gain 1 + s N(0, 1) and the offset s N(0, 1) of another contrast and brightness."""
-    gain, offset = (strength * torch.randn(2, generator=random)).tolist()
-    return 1.0 + gain, offset
+def random_gain(strength: float, random: torch.Generator) -> float:
+    """The factor exp(s N(0, 1)) of another contrast, which leaves a background of 0."""
+    return math.exp(strength * float(torch.randn(1, generator=random)))
 
 
 def _about_centre(matrix: Movement, shape: Shape, voxels: Sequence[float]) -> Movement:

@@ -82,7 +82,7 @@ class Card:
         """What whoever uses the model has to know of it, in sentences that follow from its configuration."""
         if not self.has_position_map:
             return ()
-        voxels, mm = (" x ".join(f"{n:.3g}" for n in three) for three in (self.size, self.spacing))
+        voxels, mm = " x ".join(map(str, self.size)), " x ".join(f"{n:.3g}" for n in self.spacing)
         return (
             f"Its position map belongs to the training grid, {voxels} voxels of {mm} mm around a scan's middle: it "
             "expects structures where they were in training, and the map is resampled for a grid of another size.",

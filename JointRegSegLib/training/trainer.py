@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from JointRegSegLib.networks.joint import JointModel
 
 from ..job import Code, JobError
-from .augmentation import random_contrast
+from .augmentation import random_gain
 from .best import BestWeights
 from .checkpoints import Position, read_state, write_state
 from .curves import CurveFile
@@ -45,7 +45,7 @@ class TrainerConfig:
         checkpoint_activations: compute activations a second time in the backward pass instead of keeping them.
         validate_every: steps between validations; 0 for never.
         patience: validations in a row without a better score that end a stage; 0 for never.
-        contrast: strength of a random contrast and brightness, one for all scans of a pair; 0 for none.
+        contrast: strength of a random gain of intensities, one for all scans of a pair; 0 for none.
         checkpoint_seconds: between two checkpoints.
     """
 
@@ -238,8 +238,8 @@ class Trainer:
         samples = tuple(self.dataset[name].to(self._device) for name in item)
         if not self.config.contrast:
             return samples
-        gain, offset = random_contrast(self.config.contrast, generator(self.config.seed, "contrast", *draw))
-        return tuple(replace(sample, image=gain * sample.image + offset) for sample in samples)
+        gain = random_gain(self.config.contrast, generator(self.config.seed, "contrast", *draw))
+        return tuple(replace(sample, image=gain * sample.image) for sample in samples)
 
     def _optimiser(self, name: str, group: str) -> torch.optim.Adam:
         key = f"{name}/{group}"

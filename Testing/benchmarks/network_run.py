@@ -16,11 +16,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from JointRegSegLib import networks
 
+from .networks import Seconds
+
 _MATRIX = {"cpu": 1024, "cuda": 8192}
 _PRODUCTS = 50  # short, so that some of them have a busy machine for themselves
 _REPEATS = 5
-Seconds = tuple[float, float]
-"""By the clock, and of the processor."""
 
 
 def build(name: str, classes: int) -> tuple[nn.Module, int]:

@@ -12,6 +12,8 @@ NAMES = ("voxelmorph", "unet_light", "obelisk_reg", "obelisk_seg")
 CLASSES = 11
 WHOLE = ("pgcnet", "mmln", "bijros")
 """Methods whose models are no sum of the networks above."""
+Seconds = tuple[float, float]
+"""By the clock, and of the processor."""
 METHODS = ("bijros", "deepatlas", "jrss", "mmln", "pgcnet", "synthmorph")
 
 

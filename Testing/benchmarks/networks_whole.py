@@ -26,10 +26,10 @@ from JointRegSegLib.training.structures import Structures
 from JointRegSegLib.training.subjects import Split, Subject
 from JointRegSegLib.training.trainer import Trainer
 
+from .networks import Seconds
+
 PHASES = {"pgcnet": (1,), "mmln": (4,), "bijros": (1, 2)}
 """Those that most of a training consists of: with the joint loss; of the finest level; of each decoder in its turn."""
-Seconds = tuple[float, float]
-"""By the clock, and of the processor."""
 
 
 def inference_of(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ import torch
 
 from JointRegSegLib import cli, methods
 from JointRegSegLib.job import Code
+from JointRegSegLib.study.train import changed_settings
 from JointRegSegLib.training.card import load_card
 from JointRegSegLib.training.curves import read_curves
 from JointRegSegLib.training.package import fit, load_package
@@ -85,6 +88,14 @@ def test_an_interrupted_run_goes_on_to_the_same_losses_and_is_never_overwritten(
     assert cli.main(_command(data, parts, "--labelled", "2", "--resume", "--quiet")) == 0
     ours, theirs = (list(read_curves(folder / "curves.jsonl")) for folder in (parts, whole))
     assert [line["total"] for line in ours] == [line["total"] for line in theirs]
+
+
+def test_a_setting_that_an_earlier_version_did_not_know_had_its_default(tmp_path: Path) -> None:
+    settings = methods.read_settings("pgcnet", methods.presets("pgcnet")["small"])
+    kept = json.loads(json.dumps(asdict(settings)))
+    del kept["model"]["finest_level"]
+    (tmp_path / "settings.json").write_text(json.dumps(kept), encoding="utf-8")
+    assert changed_settings(tmp_path / "settings.json", settings) == ["model.finest_level was 1"]
 
 
 def _interrupted(command: list[str]) -> int:

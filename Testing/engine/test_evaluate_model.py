@@ -112,6 +112,25 @@ def test_seconds_are_of_a_warm_run(trained: Trained, tmp_path: Path, monkeypatch
     assert all(line["figures"]["seconds"] < 2.5 for line in lines)
 
 
+def test_the_network_is_warmed_up_where_the_first_pair_lacks_the_optimisation_alone(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = ["--split", "val", "--atlases", "1", "--refine", "none", "--refine", "optimisation", "--quiet"]
+    assert cli.main(_command(trained, tmp_path / "out", *more)) == 0
+    records = tmp_path / "out" / "records.jsonl"
+    records.write_text(records.read_text().splitlines()[0] + "\n")
+    calls = []
+    real = TrainedModel.propose
+
+    def counted(*given: Any) -> Any:
+        calls.append(given)
+        return real(*given)
+
+    monkeypatch.setattr(TrainedModel, "propose", counted)
+    assert cli.main(_command(trained, tmp_path / "out", *more)) == 0
+    assert len(calls) == 2  # once to warm up and once for the second pair
+
+
 def test_an_evaluation_that_was_broken_off_goes_on(
     trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -21,7 +21,7 @@ from JointRegSegLib.library.manifest import (
     Member,
     MemberOverview,
     Overviews,
-    overview_of,
+    overviews_beside,
     read_library,
 )
 from JointRegSegLib.service import torch_state
@@ -65,13 +65,14 @@ def test_overviews_come_back_and_belong_to_the_digest(tmp_path: Path) -> None:
 
 def test_a_scan_finds_what_its_library_knows_of_it(tmp_path: Path) -> None:
     create(Plan(write_scans(tmp_path / "scans", 2), tmp_path / "seen"), overviews=some)
-    for atlas in read_library(tmp_path / "seen").atlases:
-        assert atlas.overview is not None
-        assert overview_of(atlas.image) == atlas.overview
-    assert overview_of(tmp_path / "seen" / "images" / "other.nii.gz") is None
-    assert overview_of(tmp_path / "scans" / "any.nii.gz") is None
-    rewrite(tmp_path / "seen", spacing=0.0)
-    assert overview_of(tmp_path / "seen" / "images" / "0001.nii.gz") is None
+    images = tmp_path / "seen" / "images"
+    atlases = read_library(tmp_path / "seen").atlases
+    assert None not in [atlas.overview for atlas in atlases]
+    assert overviews_beside(images) == {atlas.image: atlas.overview for atlas in atlases}
+    assert overviews_beside(tmp_path / "scans") == {}
+    for spacing in (0.0, 10**400):
+        rewrite(tmp_path / "seen", spacing=spacing)
+        assert overviews_beside(images) == {}
 
 
 @pytest.mark.parametrize(
@@ -85,6 +86,7 @@ def test_a_scan_finds_what_its_library_knows_of_it(tmp_path: Path) -> None:
         {"spacing": 0.0},
         {"spacing": float("nan")},
         {"spacing": None},
+        {"spacing": 10**400},
     ],
 )
 def test_overviews_that_say_nothing_sensible_are_refused(tmp_path: Path, wrong: dict[str, Any]) -> None:
@@ -101,10 +103,12 @@ def test_a_request_carries_them(tmp_path: Path) -> None:
     seen = replace(atlas, overview=Overview(tmp_path / "o.nii", AFFINE, 4.0), name="2")
     request = Request((atlas, seen), tmp_path / "t.nii", tmp_path / "out")
     assert Request.from_json(request.to_json()) == request
-    text = request.to_json().replace("-0.1", "Infinity")
-    with pytest.raises(JobError) as caught:
-        Request.from_json(text)
-    assert caught.value.code is Code.REQUEST_INVALID
+    wrong = json.loads(request.to_json())
+    wrong["atlases"] = ["a.nii"]
+    for text in (request.to_json().replace("-0.1", "Infinity"), json.dumps(wrong)):
+        with pytest.raises(JobError) as caught:
+            Request.from_json(text)
+        assert caught.value.code is Code.REQUEST_INVALID
 
 
 def test_the_command_makes_them_unless_told_not_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

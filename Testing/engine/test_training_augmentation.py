@@ -15,8 +15,8 @@ from JointRegSegLib.training.augmentation import (
     move_image,
     move_labels,
     random_affine,
-    random_contrast,
     random_flip,
+    random_gain,
     random_turn,
 )
 from JointRegSegLib.training.dataset import Sample
@@ -102,7 +102,7 @@ def test_a_flip_mirrors_the_axes_it_may() -> None:
     assert len(seen) == 4
 
 
-def test_contrast_is_drawn_around_none() -> None:
-    drawn = np.array([random_contrast(0.1, generator(seed)) for seed in range(400)])
-    assert np.allclose(drawn.mean(0), (1.0, 0.0), atol=0.02)
-    assert np.allclose(drawn.std(0), 0.1, atol=0.015)
+def test_gains_are_drawn_around_one_and_never_turn_a_contrast_round() -> None:
+    drawn = np.log([random_gain(0.5, generator(seed)) for seed in range(400)])
+    assert np.mean(drawn) == pytest.approx(0.0, abs=0.08)
+    assert np.std(drawn) == pytest.approx(0.5, abs=0.06)

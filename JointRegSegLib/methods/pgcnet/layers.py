@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from JointRegSegLib.fields import Shape, resize_image, shape_of
 from JointRegSegLib.networks import FlowHead, conv_block
@@ -161,16 +162,17 @@ class _Products(torch.autograd.Function):
         return torch.stack([(a * padded[part]).sum(1) for part in _offsets(a, radius)], 1)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
+        kept = ctx.saved_tensors
         # In single precision, where features are in half: 27 numbers are added up.
-        a, padded, grad = (x.to(torch.promote_types(x.dtype, torch.float32)) for x in (*ctx.saved_tensors, *grads))
+        a, padded, grad = (x.to(torch.promote_types(x.dtype, torch.float32)) for x in (*kept, *grads))
         of_a, of_padded = torch.zeros_like(a), torch.zeros_like(padded)
         for channel, part in enumerate(_offsets(a, ctx.radius)):
             of_a.addcmul_(grad[:, channel : channel + 1], padded[part])
             of_padded[part].addcmul_(grad[:, channel : channel + 1], a)
         of_b = F.pad(of_padded, (-ctx.radius,) * 6)
-        kept = ctx.saved_tensors[0].dtype
-        return of_a.to(kept), of_b.to(kept), None
+        return of_a.to(kept[0].dtype), of_b.to(kept[1].dtype), None
 
 
 def _offsets(features: Tensor, radius: int) -> Iterator[tuple[Any, ...]]:
