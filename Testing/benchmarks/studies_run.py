@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import shutil
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -22,7 +24,8 @@ from .studies import Study
 
 WORK = provenance.ROOT / "bench-results"
 METHOD = "none"
-REFINED = ("images", "joint", "optimisation")
+ALONE = "optimisation"
+REFINED = ("images", "joint", ALONE)
 FIGURES = ("folding", "SDlogJ", "NCC", "seconds")
 Listed = tuple[Path, Path | None, str]
 _SECONDS_A_PAIR = {"oasis": 45.0}
@@ -74,6 +77,14 @@ def folder_of(row: Study, code: str) -> Path:
     return WORK / row.part / "-".join((*row.name.split("/")[1:], row.key, code.split()[-1]))
 
 
+def _shared_folder(row: Study, folder: Path) -> Path:
+    """Where the optimisation's own records lie, which knows no method: one folder for all rows on the same scans."""
+    same = {**row.settings, "refined": row.budget.refined, "threads": row.budget.threads, "device": row.budget.device}
+    own = ("method", "preset", "labelled", "ablation")
+    scans = hashlib.sha256(json.dumps({k: v for k, v in same.items() if k not in own}).encode()).hexdigest()[:12]
+    return folder.parent / f"{ALONE}-{scans}-{folder.name.split('-')[-1]}"
+
+
 def _figures(row: Study, data: Path, folder: Path) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     model = folder / "trained" / "model.safetensors"
@@ -87,13 +98,14 @@ def _figures(row: Study, data: Path, folder: Path) -> dict[str, Any]:
             "--data", str(learnt), "--output", str(model.parent), "--max-minutes", f"{row.budget.train_minutes:g}",
             "--resume",
         ])  # fmt: skip
-    records = _evaluate(row, folder / "scores", model, every, [METHOD])
+    records = _evaluate(row, folder, folder / "scores", model, every, [METHOD])
     if row.joint:
         tested = [line for line in listed if line[2] == "test"]
         few = _write_subjects(
             folder / "refined.csv", [line for line in listed if line not in tested[row.budget.refined :]]
         )
-        records += _evaluate(row, folder / "refined", model, few, list(REFINED))
+        records += _evaluate(row, folder, folder / "refined", model, few, [arm for arm in REFINED if arm != ALONE])
+        records += _evaluate(row, folder, _shared_folder(row, folder), model, few, [ALONE])
     card = load_card(model)
     trained = {"steps": int(card.training["steps"]), "minutes": card.training["minutes"], "validation": card.scores}
     return rounded({**trained, **collected(records, row.dataset)})
@@ -167,16 +179,17 @@ def _preset(row: Study, data: Path, folder: Path) -> Path:
     return file
 
 
-def _evaluate(row: Study, folder: Path, model: Path, data: Path, arms: list[str]) -> list[dict[str, Any]]:
-    """The records of these arms, from one atlas to every test subject; those that are whole are kept."""
+def _evaluate(row: Study, work: Path, folder: Path, model: Path, data: Path, arms: list[str]) -> list[dict[str, Any]]:
+    """The records of these arms, from one atlas to every test subject; those that are whole in `folder` are kept."""
     if not folder.is_dir():
-        partial = folder.with_name(f"{folder.name}.partial")
+        partial = work / f"{folder.name}.partial"
         shutil.rmtree(partial, ignore_errors=True)
         chosen = [word for arm in arms for word in ("--refine", arm)]
         command = ["--model", str(model), "--data", str(data), "--output", str(partial), "--atlases", "1", *chosen]
         command += ["--quality", row.quality]
-        _jointregseg(row, folder.parent, "evaluate", command)
-        partial.rename(folder)
+        _jointregseg(row, work, "evaluate", command)
+        with suppress(OSError):  # of rows side by side another may have made it meanwhile
+            partial.rename(folder)
     return [json.loads(text) for text in (folder / "records.jsonl").read_text(encoding="utf-8").splitlines()]
 
 

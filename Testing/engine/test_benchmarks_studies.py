@@ -190,7 +190,7 @@ def test_a_row_trains_evaluates_and_goes_on_with_what_is_whole(tmp_path: Path, m
     shutil.copytree(studies_run.folder_of(ALONE, "engine a"), folder)
     (folder / "refined").mkdir()
     first = json.loads((folder / "scores" / "records.jsonl").read_text(encoding="utf-8").splitlines()[0])
-    refined = [json.dumps({**first, "arm": arm}) for arm in studies_run.REFINED]
+    refined = [json.dumps({**first, "arm": arm}) for arm in ("images", "joint")]
     (folder / "refined" / "records.jsonl").write_text("\n".join(refined), encoding="utf-8")
     again = studies_run.measure(joint, tmp_path, "engine a")
     assert again["dice"]["none"] == line["dice"]["none"]
@@ -198,8 +198,16 @@ def test_a_row_trains_evaluates_and_goes_on_with_what_is_whole(tmp_path: Path, m
         "none": {"03", "04"},
         **{arm: {"03"} for arm in studies_run.REFINED},
     }
-    assert not list(folder.glob("refined.partial"))
+    assert not list(folder.glob("*.partial"))
     assert (folder / "refined.csv").read_text(encoding="utf-8").count(",test") == 1
+
+    # What knows no method is measured once for all rows on the same scans.
+    other = replace(joint, ablation="")
+    shutil.copytree(folder, studies_run.folder_of(other, "engine a"))
+    (shared,) = folder.parent.glob("optimisation-*/records.jsonl")
+    (record,) = map(json.loads, shared.read_text(encoding="utf-8").splitlines())
+    shared.write_text(json.dumps({**record, "figures": {**record["figures"], "NCC": 0.125}}), encoding="utf-8")
+    assert studies_run.measure(other, tmp_path, "engine a")["figures"]["optimisation"]["NCC"] == {"03": 0.125}
 
 
 def test_ablations_are_laid_upon_the_preset(tmp_path: Path) -> None:
