@@ -6,12 +6,13 @@ structures at full resolution.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from JointRegSegLib.fields import Box, sample
+from JointRegSegLib.fields import Box, identity, sample, shape_of
 from JointRegSegLib.job import Similarity
 from JointRegSegLib.losses import image_gradient
 
@@ -53,34 +54,45 @@ class LabelOverlap:
     """Minus the squared difference of soft labels, summed over the structures: largest where they overlap entirely.
 
     Each voxel counts as much as both sides are sure of it: from 0 where all classes are equally likely to 1. A
-    structure is looked for in the box that holds it on both sides.
+    structure is compared in the box that holds it on both sides; it pulls where the moving one may have come to lie,
+    which is little of a volume where a fixed one is thinly spread over all of it.
     """
 
     def __init__(self, fixed: Tensor, moving: Tensor) -> None:
         self._fixed, self._moving = fixed, moving
         self._sure_fixed, self._sure_moving = _sureness(fixed), _sureness(moving)
-        boxes = (_box(fixed[0, c], moving[0, c]) for c in range(fixed.shape[1]))
-        self._boxes = [(channel, box) for channel, box in enumerate(boxes) if box is not None]
+        self._boxes = [_box(moving[0, c]) for c in range(moving.shape[1])]
+        self._either = [_around(_box(fixed[0, c]), box, moving) for c, box in enumerate(self._boxes)]
 
     def force(self, positions: Tensor, weight: Tensor | None) -> Tensor:
-        total = torch.zeros_like(positions)
-        for box, rest, warped, counted in self._structures(positions, weight):
-            total[(..., *box)] += image_gradient(warped).mul_(rest.mul_(counted).mul_(2.0))
+        total, counted = torch.zeros_like(positions), self._counted(positions, weight)
+        reach = _reach(positions)
+        for channel, own in enumerate(self._boxes):
+            if own is not None:
+                box = _wider(own, reach, self._moving)
+                rest, warped = self._compared(channel, box, positions)
+                total[(..., *box)] += image_gradient(warped).mul_(rest.mul_(counted[(..., *box)]).mul_(2.0))
         return total
 
     def value(self, positions: Tensor, weight: Tensor | None) -> float:
-        parts = (float((rest.square() * counted).sum()) for _, rest, _, counted in self._structures(positions, weight))
-        return -sum(parts) / max(float(self._counted(positions, weight).sum()), 1e-6)
+        counted, total = self._counted(positions, weight), 0.0
+        for channel, box in enumerate(self._either):
+            if box is not None:
+                rest, _ = self._compared(channel, box, positions)
+                total += float((rest.square() * counted[(..., *box)]).sum())
+        return -total / max(float(counted.sum()), 1e-6)
 
-    def _structures(self, positions: Tensor, weight: Tensor | None) -> Iterator[tuple[Box, Tensor, Tensor, Tensor]]:
-        """Of each structure its box, and there: fixed minus warped, warped, how much voxels count."""
-        counted = self._counted(positions, weight)
-        for channel, box in self._boxes:
-            corner = positions.new_tensor([side.start for side in box]).view(1, 3, 1, 1, 1)
-            moving = _float(self._moving[(slice(None), slice(channel, channel + 1), *box)], positions)
-            fixed = _float(self._fixed[(slice(None), slice(channel, channel + 1), *box)], positions)
-            warped = sample(moving, positions[(..., *box)] - corner)
-            yield box, fixed.sub_(warped), warped, counted[(..., *box)]
+    def _compared(self, channel: int, box: Box, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Of a structure in a box: fixed minus warped, and warped."""
+        fixed = _float(self._fixed[(slice(None), slice(channel, channel + 1), *box)], positions)
+        own = self._boxes[channel]
+        if own is None:
+            return fixed, torch.zeros_like(fixed)
+        held = _wider(own, (_MARGIN,) * 3, self._moving)
+        corner = positions.new_tensor([side.start for side in held]).view(1, 3, 1, 1, 1)
+        moving = _float(self._moving[(slice(None), slice(channel, channel + 1), *held)], positions)
+        warped = sample(moving, positions[(..., *box)] - corner)
+        return fixed.sub_(warped), warped
 
     def _counted(self, positions: Tensor, weight: Tensor | None) -> Tensor:
         counted = sample(self._sure_moving, positions).mul_(self._sure_fixed)
@@ -97,16 +109,41 @@ def _sureness(shares: Tensor) -> Tensor:
     return largest.sub_(1 / classes).div_(1 - 1 / classes).clamp_(0, 1)
 
 
-def _box(fixed: Tensor, moving: Tensor) -> Box | None:
-    """The box of all voxels (D, H, W) where either has a share, with a margin; None where there is none."""
-    there = (fixed > 0) | (moving > 0)
+def _box(shares: Tensor) -> Box | None:
+    """The box of all voxels (D, H, W) with a share; None where there is none."""
     sides = []
-    for axis, n in enumerate(there.shape):
-        filled = there.movedim(axis, 0).flatten(1).any(1).nonzero()
+    for axis in range(shares.dim()):
+        filled = (shares > 0).movedim(axis, 0).flatten(1).any(1).nonzero()
         if not len(filled):
             return None
-        sides.append(slice(max(int(filled[0]) - _MARGIN, 0), min(int(filled[-1]) + 1 + _MARGIN, n)))
+        sides.append(slice(int(filled[0]), int(filled[-1]) + 1))
     return sides[0], sides[1], sides[2]
+
+
+def _wider(box: Box, by: Sequence[int], like: Tensor) -> Box:
+    """The box with so many voxels more on both sides of each axis, where the grid has them."""
+    sides = zip(box, by, like.shape[2:], strict=True)
+    d, h, w = (slice(max(side.start - more, 0), min(side.stop + more, n)) for side, more, n in sides)
+    return d, h, w
+
+
+def _around(one: Box | None, other: Box | None, like: Tensor) -> Box | None:
+    """The box that holds both, with a margin; None where there is neither."""
+    known = [box for box in (one, other) if box is not None]
+    if not known:
+        return None
+    d, h, w = (slice(min(s.start for s in sides), max(s.stop for s in sides)) for sides in zip(*known, strict=True))
+    return _wider((d, h, w), (_MARGIN,) * 3, like)
+
+
+def _reach(positions: Tensor) -> tuple[int, int, int]:
+    """Voxels of each axis beyond a moving structure's box where its force may be other than 0.
+
+    That is the longest displacement, and one voxel each for interpolation and for the gradient.
+    """
+    longest = (positions - identity(shape_of(positions), positions)).abs().amax((0, 2, 3, 4))
+    d, h, w = (math.ceil(float(length)) + 2 for length in longest)
+    return d, h, w
 
 
 def _float(shares: Tensor, like: Tensor) -> Tensor:
