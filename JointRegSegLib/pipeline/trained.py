@@ -14,7 +14,7 @@ from ..fields import Matrix, affine_positions, coarsened, sample
 from ..job import Code, JobError, Refinement, Request
 from ..job.request import OPTIMISATION
 from ..networks import JointModel, placed
-from ..training.card import Card
+from ..training.card import FUSED, Card
 from ..training.frame import Frame, scaled
 from ..training.package import fit, load_package
 from ..training.structures import Structures
@@ -110,29 +110,38 @@ class TrainedModel:
     def use(self, asked: Refinement) -> Use:
         """What a run does with the model's opinion.
 
-        A joint refinement that was asked for is done. Else the segmentation pulls and votes only where by validation it
-        was at least as good as the labels that the optimisation alone carries over, or, where the card does not know
-        that, as those that the model's registration does. Merged structures pull and never vote: they cannot tell the
-        atlas's own.
+        A joint refinement that was asked for is done, and its segmentation votes. Else it pulls only where by
+        validation it was at least as good as the labels that the optimisation alone carries over, or, where the card
+        does not know that, as those that the model's registration does. It votes where validation found fused labels
+        at least as good as those, or, where the card does not know that, where it pulls. Merged structures pull and
+        never vote: they cannot tell the atlas's own.
         """
+        if not self.segments:
+            return Use(Refinement.IMAGES if asked is Refinement.AUTO else asked, False, "the method does not segment")
+        if asked is Refinement.JOINT:
+            pulls, votes, why = True, True, "as asked for"
+        else:
+            pulls, votes, why = self._validated()
+        if asked is Refinement.AUTO:
+            asked = Refinement.JOINT if pulls else Refinement.IMAGES
+        if votes and self.merges:
+            votes, why = False, f"{why}, but its structures are merged ones"
+        return Use(asked, votes, why)
+
+    def _validated(self) -> tuple[bool, bool, str]:
+        """Whether the segmentation pulls, whether it votes, and why, by the card's validation scores."""
         scores = self.card.scores
         whose = OPTIMISATION if OPTIMISATION in scores else "registration"
         seg, least = scores.get("segmentation", math.nan), scores.get(whose, math.nan)
-        if not self.segments:
-            trusted, why = False, "the method does not segment"
-        elif asked is Refinement.JOINT:
-            trusted, why = True, "as asked for"
-        elif math.isnan(seg) or math.isnan(least):
-            trusted, why = False, "no validation says how good the model's segmentation is"
-        else:
-            trusted = seg >= least
-            words = "at least" if trusted else "less than"
-            why = f"validation Dice of segmentation, {seg:.3f}, is {words} {whose}'s, {least:.3f}"
-        if asked is Refinement.AUTO:
-            asked = Refinement.JOINT if trusted else Refinement.IMAGES
-        if trusted and self.merges:
-            trusted, why = False, f"{why}, but its structures are merged ones"
-        return Use(asked, trusted, why)
+        if math.isnan(seg) or math.isnan(least):
+            return False, False, "no validation says how good the model's segmentation is"
+        pulls = seg >= least
+        why = f"validation Dice of segmentation, {seg:.3f}, is {_compared(pulls)} {whose}'s, {least:.3f}"
+        fused = scores.get(FUSED, math.nan)
+        if math.isnan(fused):
+            return pulls, pulls, why
+        votes = fused >= least
+        return pulls, votes, f"{why}, and that of fused labels, {fused:.3f}, is {_compared(votes)} it"
 
     def propose(self, inputs: Inputs, affine: Matrix, use: Use, progress: Progress) -> Proposal:
         """What the model says of a pair whose affine (target to atlas points, LPS mm) is known.
@@ -207,6 +216,10 @@ def load_model(request: Request, labels: LabelMap, device: torch.device, progres
         progress.log(f"{model.merging} Labels keep the atlas's own values.")
     progress.log(model.use(request.refinement).words)
     return model
+
+
+def _compared(enough: bool) -> str:
+    return "at least" if enough else "less than"
 
 
 def _differ(value: int, name: str, other: str) -> bool:

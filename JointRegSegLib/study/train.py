@@ -16,7 +16,7 @@ import torch
 from .. import methods
 from ..job import Code, Device, Event, JobError, Kind
 from ..job.filesystem import replace_file
-from ..job.request import LARGEST_SEED, OPTIMISATION
+from ..job.request import LARGEST_SEED
 from ..networks import JointModel, placed
 from ..pipeline.devices import choose_device, describe, limit_threads
 from ..pipeline.progress import Progress
@@ -32,7 +32,7 @@ from ..training.subjects import Split, Subject, read_label_maps, read_subjects
 from ..training.trainer import CHECKPOINT, CURVES, Outcome, Trainer
 from ..training.validation import validation_scores
 from ..volumes import read_label_table
-from .yardstick import optimisation_dice
+from .yardstick import run_scores
 
 MODEL = "model.safetensors"
 SETTINGS = "settings.json"
@@ -143,7 +143,7 @@ def train(asked: Training, report: Callable[[Event], None], stop: Callable[[], b
 
             keep(scores)
             if "segmentation" in scores and dataset.labelled and not stop():
-                scores |= _to_beat(asked, teller, stop)
+                scores |= _as_runs(asked, teller, stop)
                 keep(scores)
             _draw_curves(asked.output, teller)
             return Trained(asked.output / MODEL, outcome, scores)
@@ -242,15 +242,16 @@ def _final_scores(model: JointModel, dataset: Dataset, device: torch.device) -> 
         return validation_scores(model, dataset, device)
 
 
-def _to_beat(asked: Training, teller: _Teller, stop: Callable[[], bool]) -> dict[str, float]:
-    """The optimisation's score on the validation scans; nothing where they cannot be registered, or it is stopped."""
-    teller.log("The validation scans are registered without the model, which tells what its segmentation has to beat.")
+def _as_runs(asked: Training, teller: _Teller, stop: Callable[[], bool]) -> dict[str, float]:
+    """What runs without and with the model score on the validation scans; nothing where they cannot be registered, or
+    it is stopped.
+    """
+    teller.log("The validation scans are registered without and with the model, which tells whether runs gain by it.")
     try:
-        found = optimisation_dice(asked.output / MODEL, asked.data, asked.device, asked.threads, stop)
+        return run_scores(asked.output / MODEL, asked.data, asked.device, asked.threads, stop)
     except JobError as problem:
         teller.log(f"That was not possible: {problem}")
         return {}
-    return {OPTIMISATION: found}
 
 
 def _draw_curves(folder: Path, teller: _Teller) -> None:

@@ -1,4 +1,4 @@
-"""What a model's segmentation has to beat: labels that the optimisation alone carries onto the same scans."""
+"""What a model's segmentation has to beat, the labels that the optimisation carries, and what both together give."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from pathlib import Path
 import numpy as np
 
 from ..job import Device, Quality
+from ..job.request import OPTIMISATION
+from ..training.card import FUSED
 from ..training.subjects import Split
 from .evaluate import Arm, Study, evaluate
 
 
-def optimisation_dice(
+def run_scores(
     model: Path, data: Path, device: Device, threads: int | None, cancelled: Callable[[], bool]
-) -> float:
-    """Mean Dice over structures and validation scans of the first atlas's labels, registered by Fast without the model.
+) -> dict[str, float]:
+    """Mean Dice over structures and validation scans of the labels that a Fast run with the first atlas gives.
+
+    Under "optimisation" without the model, under "fused" with its field, refined by the images, and its segmentation.
 
     Args:
         model: a package, whose structures count.
@@ -32,7 +36,7 @@ def optimisation_dice(
                 Path(folder),
                 split=Split.VALIDATE,
                 atlases=1,
-                arms=(Arm.OPTIMISATION,),
+                arms=(Arm.OPTIMISATION, Arm.IMAGES),
                 quality=Quality.FAST,
                 device=device,
                 threads=threads,
@@ -41,4 +45,8 @@ def optimisation_dice(
             lambda event: None,
             cancelled,
         )
-    return float(np.mean([np.mean(list(record.dice["registration"].values())) for record in records]))
+    sources = {OPTIMISATION: (Arm.OPTIMISATION, "registration"), FUSED: (Arm.IMAGES, "fused")}
+    return {
+        name: float(np.mean([np.mean(list(one.dice[source].values())) for one in records if one.arm == arm.value]))
+        for name, (arm, source) in sources.items()
+    }

@@ -37,6 +37,9 @@ class Structure:
             object.__setattr__(self, "values", (self.value,))
 
 
+FUSED = "fused"
+
+
 @dataclass(frozen=True)
 class Card:
     """The card of a model package. It holds no path, id or date of a subject.
@@ -47,7 +50,8 @@ class Card:
         structures: class i + 1 at place i.
         size, spacing, intensity: the frame it was trained in (`frame.Frame`).
         training: steps, minutes, labelled, subjects, and what else sums it up.
-        scores: validation Dice by name, 0 to 1.
+        scores: validation Dice by name, 0 to 1: of the model's "registration" and "segmentation", of the
+            "optimisation" without it, and of `FUSED` labels of a run with it.
         licence: under which terms the training data allow what.
         digest: SHA-256 of the weights.
         version: of this format.

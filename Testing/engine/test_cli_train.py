@@ -53,7 +53,7 @@ def test_training_ends_with_a_package_that_knows_what_it_is(
     assert (card.method, card.licence, card.size) == ("deepatlas", "free for all", SIZE)
     assert [(s.value, s.name) for s in card.structures] == [(2, "left box"), (5, "right box")]
     assert (card.training["labelled"], card.training["subjects"], card.config["trainer"]["seed"]) == (2, 4, 4)
-    assert set(card.scores) == {"segmentation", "registration", "optimisation"}
+    assert set(card.scores) == {"segmentation", "registration", "optimisation", "fused"}
     assert 0 < card.scores["optimisation"] <= 1
     weights, _ = load_package(model)
     fit(methods.build(card.method, card.config, card.classes), weights, model)

@@ -132,6 +132,11 @@ def test_what_is_done_with_a_model_of_given_validation_scores(trained: Trained, 
         ({}, joint, joint, True),
         ({**GOOD, "optimisation": 0.99}, auto, images, False),
         ({**POOR, "optimisation": 0.5}, auto, joint, True),
+        ({**POOR, "optimisation": 0.9, "fused": 0.9}, auto, images, True),
+        ({**POOR, "optimisation": 0.9, "fused": 0.9}, none, none, True),
+        ({**GOOD, "optimisation": 0.5, "fused": 0.4}, auto, joint, False),
+        ({**GOOD, "optimisation": 0.5, "fused": 0.4}, joint, joint, True),
+        ({**GOOD, "optimisation": 0.5, "fused": nan}, auto, joint, True),
     ]
     for scores, asked, expected, fused in cases:
         model = TrainedModel.load(_with_scores(trained, tmp_path, scores), "deepatlas", torch.device("cpu"))

@@ -12,7 +12,7 @@ from JointRegSegLib.pipeline.trained import TrainedModel
 from JointRegSegLib.study import evaluate as evaluate_module
 from JointRegSegLib.study.evaluate import Arm, Study, evaluate
 from JointRegSegLib.study.train import Trained
-from JointRegSegLib.study.yardstick import optimisation_dice
+from JointRegSegLib.study.yardstick import run_scores
 from JointRegSegLib.training.subjects import Split
 from Testing.engine.model_cases import trained_on_boxes
 
@@ -26,38 +26,47 @@ def _data(trained: Trained) -> Path:
     return trained.model.parents[1] / "data"
 
 
-def test_each_validation_scan_is_registered_once_without_the_model(
+def test_each_validation_scan_is_registered_without_and_with_the_model(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    registered = []
-    real = evaluate_module.register_step
-
-    def counted(*given: Any) -> Any:
-        registered.append(given)
-        return real(*given)
-
-    def never(*given: Any) -> None:
-        raise AssertionError("the network was asked")
-
-    monkeypatch.setattr(evaluate_module, "register_step", counted)
-    monkeypatch.setattr(TrainedModel, "propose", never)
-    found = optimisation_dice(trained.model, _data(trained), Device.CPU, 1, lambda: False)
-    assert len(registered) == 2
-    arms = Study(
+    registered, asked = [], []
+    register, propose = evaluate_module.register_step, TrainedModel.propose
+    monkeypatch.setattr(evaluate_module, "register_step", lambda *given: registered.append(1) or register(*given))
+    monkeypatch.setattr(TrainedModel, "propose", lambda *given: asked.append(1) or propose(*given))
+    found = run_scores(trained.model, _data(trained), Device.CPU, 1, lambda: False)
+    assert (len(registered), len(asked)) == (2 * 2, 2)  # two scans, and nothing to warm up
+    study = Study(
         trained.model,
         _data(trained),
         tmp_path / "out",
         Split.VALIDATE,
         1,
-        (Arm.OPTIMISATION,),
+        (Arm.OPTIMISATION, Arm.IMAGES),
         Quality.FAST,
         device=Device.CPU,
         threads=1,
     )
-    records = evaluate(arms, lambda event: None)
-    each = [sum(record.dice["registration"].values()) / 2 for record in records]
-    assert found == pytest.approx(sum(each) / 2)
-    assert len(registered) == 2 + 3  # where seconds count, the first is done once before
+    records = {arm: [one for one in evaluate(study, lambda event: None) if one.arm == arm] for arm in study.arms}
+
+    def mean(arm: Arm, source: str) -> float:
+        return sum(sum(one.dice[source].values()) / 2 for one in records[arm]) / 2
+
+    assert found == {
+        "optimisation": pytest.approx(mean(Arm.OPTIMISATION, "registration")),
+        "fused": pytest.approx(mean(Arm.IMAGES, "fused")),
+    }
+
+
+def test_the_network_is_not_asked_for_the_optimisation_alone(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*given: Any) -> None:
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(TrainedModel, "propose", never)
+    arms = (Arm.OPTIMISATION,)
+    study = Study(trained.model, _data(trained), tmp_path, Split.VALIDATE, 1, arms, Quality.FAST, device=Device.CPU)
+    assert len(evaluate(study, lambda event: None)) == 2
 
 
 def test_it_can_be_cancelled(trained: Trained) -> None:
@@ -68,5 +77,5 @@ def test_it_can_be_cancelled(trained: Trained) -> None:
         return len(asked) > 5
 
     with pytest.raises(JobError) as caught:
-        optimisation_dice(trained.model, _data(trained), Device.CPU, 1, soon)
+        run_scores(trained.model, _data(trained), Device.CPU, 1, soon)
     assert caught.value.code is Code.CANCELLED
