@@ -23,6 +23,8 @@ from .prepare import Inputs
 from .progress import Progress
 from .proposal import Proposal, Use
 
+_GAIN = 0.01
+"""Of Dice, on validation scans, by which a segmentation that is worse than the optimisation has to better it."""
 _LEAST_SEEN, _USUALLY_SEEN = 0.5, 0.95
 _COUNTED = 100_000
 
@@ -113,8 +115,8 @@ class TrainedModel:
         A joint refinement that was asked for is done, and its segmentation votes. Else it pulls only where by
         validation it was at least as good as the labels that the optimisation alone carries over, or, where the card
         does not know that, as those that the model's registration does. It votes where validation found fused labels
-        at least as good as those, or, where the card does not know that, where it pulls. Merged structures pull and
-        never vote: they cannot tell the atlas's own.
+        at least as good as those, by `_GAIN` where it does not pull, or, where the card does not know that, where it
+        pulls. Merged structures pull and never vote: they cannot tell the atlas's own.
         """
         if not self.segments:
             return Use(Refinement.IMAGES if asked is Refinement.AUTO else asked, False, "the method does not segment")
@@ -140,8 +142,9 @@ class TrainedModel:
         fused = scores.get(FUSED, math.nan)
         if math.isnan(fused):
             return pulls, pulls, why
-        votes = fused >= least
-        return pulls, votes, f"{why}, and that of fused labels, {fused:.3f}, is {_compared(votes)} it"
+        wanted = least if pulls else least + _GAIN
+        votes = fused >= wanted
+        return pulls, votes, f"{why}, and that of fused labels, {fused:.3f}, is {_compared(votes)} {wanted:.3f}"
 
     def propose(self, inputs: Inputs, affine: Matrix, use: Use, progress: Progress) -> Proposal:
         """What the model says of a pair whose affine (target to atlas points, LPS mm) is known.
