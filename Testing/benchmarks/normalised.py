@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def normalise(template: Path, image: Path, labels: Path, new_image: Path, new_la
     affine = sitk.AffineTransform(matrix[:3, :3].ravel().tolist(), matrix[:3, 3].tolist())
     grid = sitk.ReadImage(str(template))
     for source, new, how in ((image, new_image, sitk.sitkLinear), (labels, new_labels, sitk.sitkNearestNeighbor)):
-        partial = new.with_name(f"partial-{new.name}")
+        partial = new.with_name(f"partial-{os.getpid()}-{new.name}")  # rows side by side want the same files
         sitk.WriteImage(sitk.Resample(sitk.ReadImage(str(source)), grid, affine, how), str(partial))
         partial.replace(new)
 
