@@ -10,11 +10,12 @@ from torch import Tensor
 
 from JointRegSegLib.fields import gaussian, identity, warp
 from JointRegSegLib.job import Similarity
+from JointRegSegLib.losses import image_gradient
 from JointRegSegLib.registration import Pair, Preset, register
 from JointRegSegLib.registration.overlap import LabelOverlap, Together, pull_between
 from JointRegSegLib.registration.presets import Level
 from JointRegSegLib.volumes import Grid
-from Testing.engine.tensor_cases import smooth_field
+from Testing.engine.tensor_cases import noise, smooth_field
 
 SHAPE = (26, 30, 34)
 QUICK = Preset((Level(2, 20), Level(1, 20)))
@@ -46,6 +47,22 @@ def test_the_force_is_the_slope_of_the_value() -> None:
         ahead, behind = (_squares(pull, points + step * way, points) for step in (0.05, -0.05))
         predicted = float((force * way).sum()) / counted
         assert (ahead - behind) / 0.1 == pytest.approx(predicted, rel=0.05), seed
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_boxes_leave_out_nothing_that_pulls(swapped: bool) -> None:
+    """Labels spread thinly over the whole grid on one side, displaced by several voxels: as without any box."""
+    thin = stored(*(0.4 * noise(SHAPE, 2, 5).float().softmax(1)).split(1, 1))
+    fixed, moving = (MOVING, thin) if swapped else (thin, MOVING)
+    pull = LabelOverlap(fixed, moving)
+    field = smooth_field(SHAPE, 4.0, 6.0, 2, torch.float32)
+    points = identity(SHAPE, field) + field
+    warped = warp(moving.float() / 255, field)
+    rest = fixed.float() / 255 - warped
+    each = [2.0 * rest[:, c : c + 1] * image_gradient(warped[:, c : c + 1]) for c in range(2)]
+    expected = torch.stack(each).sum(0) * pull._counted(points, None)
+    assert float(expected.abs().max()) > 1e-3
+    assert torch.allclose(pull.force(points, None), expected, atol=1e-6)
 
 
 def _squares(pull: LabelOverlap, positions: Tensor, frozen: Tensor) -> float:
