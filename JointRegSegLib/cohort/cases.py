@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from ..job import Code, JobError, Quality, Similarity
+from ..job.csv_table import cells_of, read_table
 from ..job.request import LARGEST_SEED, START_AS_PLACED, START_AUTO
 
 ID, TARGET = "id", "target"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _ADVICE = "Its first line is id,target; further columns may be target_mask, quality, similarity, start and seed."
-_MORE_CELLS = "Name each column in the first line, and put quotes around a cell that holds a comma."
 
 
 @dataclass(frozen=True)
@@ -49,32 +49,21 @@ def read_cases(path: Path) -> tuple[tuple[Case, ...], list[str]]:
     """
     if not path.is_file():
         raise JobError(Code.FILE_MISSING, f"There is no {path}.", "Check the path.")
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            columns = [name.strip() for name in reader.fieldnames or ()]
-            reader.fieldnames = columns
-            rows = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as problem:
-        raise _invalid(path, f"it is no CSV ({problem})", "Save it as UTF-8 text with commas.") from problem
+    refuse = functools.partial(_invalid, path)
+    names, rows = read_table(path, refuse)
+    columns = [name.strip() for name in names]
     if missing := [name for name in (ID, TARGET) if name not in columns]:
         raise _invalid(path, f"the column {missing[0]} is missing")
     if not rows:
         raise _invalid(path, "it names no case", "Give a line for each target.")
-    cases = [_case(path, line, _cells(path, line, row)) for line, row in rows]
+    every = [(line, cells_of(line, row, refuse)) for line, row in rows]
+    cases = [_case(path, line, {name.strip(): cell for name, cell in cells.items()}) for line, cells in every]
     seen: set[str] = set()
     for case in cases:
         if case.id.lower() in seen:  # folders of some systems do not tell them apart
             raise _invalid(path, f"the id {case.id} occurs twice", "Give each case an id of its own.")
         seen.add(case.id.lower())
     return tuple(cases), [name for name in columns if name not in (ID, TARGET, *_OPTIONS)]
-
-
-def _cells(path: Path, line: int, row: dict[str | None, Any]) -> dict[str, str]:
-    """A line's cells by column; `JobError` COHORT_INVALID where it has more of them than there are columns."""
-    if any(cell.strip() for cell in row.pop(None, ())):
-        raise _invalid(path, f"line {line} has more cells than the first line has columns", _MORE_CELLS)
-    return {str(name): (cell or "").strip() for name, cell in row.items()}
 
 
 def _case(path: Path, line: int, row: dict[str, str]) -> Case:

@@ -104,9 +104,10 @@ class Request:
         overwrite: replace an existing output folder.
         method: "optimisation", which needs no training, or the trained method that proposes the field.
         model: the model package of a trained method.
-        refinement: what the optimisation does with that method's field; AUTO is JOINT, and its labels are fused with
-            the carried ones, where its validation Dice of segmentation is at least the optimisation's, else IMAGES.
-        model_votes: whether a trained method's segmentation, where it is trusted, is fused with the carried labels.
+        refinement: what the optimisation does with that method's field; AUTO is JOINT where its validation Dice of
+            segmentation is at least the optimisation's, else IMAGES.
+        model_votes: whether a trained method's segmentation, where validation found that to gain, is fused with the
+            carried labels.
         fusion: how the labels of several atlases are made one label map.
         most_atlases: register only so many, those most like the target after their affine; all where None.
         landmarks: markups file of points in the target that the atlases' landmarks belong to, or None. Points go

@@ -38,6 +38,7 @@ class Structure:
 
 
 FUSED = "fused"
+"""The score of a run's labels, fused from the carried ones and the model's segmentation."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Annotated
 
+from ..job.request import LARGEST_SEED
+
 
 @dataclass(frozen=True)
 class Range:
@@ -28,7 +30,7 @@ class Range:
 Whole = Annotated[int, Range("a number of 0 or more", low=0)]
 Count = Annotated[int, Range("a number of 1 or more", low=1)]
 Axis = Annotated[int, Range("0, 1 or 2", low=0, high=2)]
-Seed = Annotated[int, Range("a number from 0 to 2**63 - 1", low=0, high=2**63 - 1)]
+Seed = Annotated[int, Range("a number from 0 to 2**63 - 1", low=0, high=LARGEST_SEED)]
 Weight = Annotated[float, Range("a number of 0 or more", low=0)]
 Positive = Annotated[float, Range("a number above 0", low=0, above=True)]
 Share = Annotated[float, Range("a number from 0 to 1", low=0, high=1)]

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from ..job import Code, JobError
+from ..job.csv_table import cells_of, read_table
 
 ENDINGS = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 VALIDATING = 2
 """Without a column `split`, so many of the last subjects by id validate."""
 
 _LABELS = "_labels"
-_COLUMNS = {"image", "label", "split"}
 
 
 class Split(str, Enum):
@@ -94,32 +93,18 @@ def data_invalid(source: Path, what: str, advice: str) -> JobError:
 
 
 def _from_csv(path: Path) -> tuple[Subject, ...]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            rows = [(reader.line_num, row) for row in reader]
-            missing = {"image", "label"} - set(reader.fieldnames or ())
-    except (OSError, UnicodeDecodeError, csv.Error) as problem:
-        raise data_invalid(path, f"it is no CSV ({problem})", "Save it as UTF-8 text with commas.") from problem
-    if missing:
+    refuse = partial(data_invalid, path)
+    columns, lines = read_table(path, refuse)
+    if missing := {"image", "label"} - set(columns):
         raise data_invalid(path, f"the column {min(missing)} is missing", "Its first line is image,label,split.")
-    found = [_from_row(path, line, _cells(path, line, row)) for line, row in rows]
+    rows = [(line, cells_of(line, row, refuse)) for line, row in lines]
+    found = [_from_row(path, line, row) for line, row in rows]
     names = [subject.id for subject in found]
     for name in names:
         if names.count(name) > 1:
             raise data_invalid(path, f"the image {name} occurs twice", "Name each image once.")
     found.sort(key=lambda subject: subject.id)
-    return tuple(found) if any((row.get("split") or "").strip() for _, row in rows) else _split(found)
-
-
-def _cells(path: Path, line: int, row: dict[str | Any, Any]) -> dict[str, str]:
-    if any(cell.strip() for cell in row.get(None, ())):
-        raise data_invalid(
-            path,
-            f"line {line} has more cells than the first line has columns",
-            "Name each column in the first line, and put quotes around a cell that holds a comma.",
-        )
-    return {name: (row[name] or "").strip() for name in _COLUMNS & set(row)}
+    return tuple(found) if any(row.get("split") for _, row in rows) else _split(found)
 
 
 def _from_row(path: Path, line: int, row: dict[str, str]) -> Subject:
