@@ -10,12 +10,13 @@ from .millimetres import (
     displaced_positions,
     displacement_lps,
     from_lps,
+    lattice_places,
     residual_of,
     to_lps,
     voxel_matrix,
 )
 from .resize import resize_field, resize_image
-from .sampling import Box, Shape, identity, sample, shape_of
+from .sampling import Box, Shape, identity, sample, sample_lattice, shape_of
 from .smoothing import BLUR_PER_FACTOR, binomial, box_mean, coarsened, gaussian
 from .velocity import exponential
 from .volume_change import even_volumes
@@ -42,10 +43,12 @@ __all__ = [
     "identity",
     "inverse",
     "jacobian_determinant",
+    "lattice_places",
     "residual_of",
     "resize_field",
     "resize_image",
     "sample",
+    "sample_lattice",
     "shape_of",
     "to_lps",
     "voxel_matrix",

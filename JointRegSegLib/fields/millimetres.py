@@ -29,6 +29,22 @@ def affine_positions(grid: Grid, other: Grid, lps: Matrix, like: Tensor) -> Tens
     return apply_matrix(voxel_matrix(grid, other, lps), identity(grid.shape, like))
 
 
+def lattice_places(grid: Grid, other: Grid, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Where the slices of `grid` along D, H and W lie in `other`, in its voxels, for `sample_lattice`.
+
+    `ValueError` where the grids' axes differ.
+    """
+    matrix = voxel_matrix(grid, other, np.eye(4))
+    steps = np.diag(matrix)[:3]
+    if not np.allclose(matrix[:3, :3], np.diag(steps), atol=1e-6):
+        raise ValueError(f"axes along {grid.direction} and {other.direction}")
+    d, h, w = (
+        torch.arange(n, dtype=like.dtype, device=like.device) * step + start
+        for n, step, start in zip(grid.shape, steps, matrix[:3, 3], strict=True)
+    )
+    return d, h, w
+
+
 def displaced_positions(vectors: NDArray[np.float32], grid: Grid, other: Grid) -> Tensor:
     """Where voxels of `grid`, moved by LPS mm vectors (k, j, i, 3), land in `other`, (1, 3, D, H, W) in its voxels."""
     into = torch.as_tensor(np.linalg.inv(other.matrix), dtype=torch.float64)

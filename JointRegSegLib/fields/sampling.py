@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -38,6 +40,27 @@ def sample(image: Tensor, positions: Tensor, mode: str = "bilinear", padding: st
     for i, n in enumerate(shape_of(image)):
         grid[..., 2 - i] = positions[:, i] * (2.0 / max(n - 1, 1)) - 1.0
     return _grid_sample(image, grid, mode, padding)
+
+
+def sample_lattice(image: Tensor, places: Sequence[Tensor]) -> Tensor:
+    """`sample` at the nodes of a lattice along the image's own axes; beyond the image its edge's values.
+
+    An axis at a time by a matrix of hat functions, which outruns looking up single voxels where channels are many.
+
+    Args:
+        image: (B, C, D, H, W).
+        places: along D, H and W, (D',), (H',), (W',), in voxels of `image`.
+
+    Returns: (B, C, D', H', W').
+    """
+    along_d, along_h, along_w = (_hats(place, n) for place, n in zip(places, shape_of(image), strict=True))
+    return along_h @ torch.einsum("ed,bcdhw->bcehw", along_d, image) @ along_w.T
+
+
+def _hats(places: Tensor, n: int) -> Tensor:
+    """What each of n voxels gives to each of the places, (places, n)."""
+    distances = torch.arange(n, dtype=places.dtype, device=places.device) - places.clamp(0, n - 1)[:, None]
+    return (1 - distances.abs()).clamp_(min=0)
 
 
 def _grid_sample(image: Tensor, grid: Tensor, mode: str, padding: str) -> Tensor:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from ..fields import displaced_positions, gaussian, sample, shape_of
+from ..fields import Box, displaced_positions, gaussian, sample, shape_of
 from ..fusion import pool
 from ..volumes import LabelMap
 from .placing import slabs
@@ -76,7 +76,30 @@ def _soft_labels(labels: LabelMap, values: tuple[int, ...]) -> list[_Share]:
 def _carried(shares: list[_Share], positions: Tensor, classes: int) -> Tensor:
     """The probabilities (K, D, H, W) of the atlas's labels at positions (1, 3, D, H, W) in its voxels."""
     found = positions.new_zeros(classes, *shape_of(positions))
+    extents = _extents(positions)
     for share in shares:
-        found[share.number] = sample(share.mask, positions - share.corner, padding="zeros")[0, 0]
+        box = _landing(extents, share)
+        if box is not None:
+            places = positions[(..., *box)] - share.corner
+            found[share.number][box] = sample(share.mask, places, padding="zeros")[0, 0]
     found[0] = (1 - found[1:].sum(0)).clamp_(min=0)
     return found
+
+
+def _extents(positions: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Of positions (1, 3, D, H, W) the least and the greatest in each slice along each axis, (3, n)."""
+    across = ((2, 3), (1, 3), (1, 2))
+    return [(positions[0].amin(others), positions[0].amax(others)) for others in across]
+
+
+def _landing(extents: list[tuple[Tensor, Tensor]], share: _Share) -> Box | None:
+    """The slices whose positions reach into a share's box."""
+    first = share.corner.view(3, 1) - 1
+    last = first + 1 + torch.tensor(share.mask.shape[2:]).view(3, 1)
+    sides = []
+    for least, greatest in extents:
+        near = ((greatest > first) & (least < last)).all(0).nonzero()
+        if not len(near):
+            return None
+        sides.append(slice(int(near[0]), int(near[-1]) + 1))
+    return sides[0], sides[1], sides[2]

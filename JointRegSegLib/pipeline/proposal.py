@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..fields import Matrix, affine_positions, sample
+from ..fields import Matrix, affine_positions, lattice_places, sample_lattice
 from ..job import Refinement
 from ..registration import Pair, inside, unfold
 from ..volumes import Grid, Label, LabelMap, present_values
@@ -83,7 +83,7 @@ class Proposal:
     def field_on(self, grid: Grid) -> Tensor:
         """The field on another grid with the target's directions, in voxels of it; beyond the model's the edge's."""
         scale = [old / new for old, new in zip(self.grid.spacing, grid.spacing, strict=True)]
-        found = sample(self.field, affine_positions(grid, self.grid, np.eye(4), self.field))
+        found = sample_lattice(self.field, lattice_places(grid, self.grid, self.field))
         return found * found.new_tensor(scale[::-1]).view(1, 3, 1, 1, 1)
 
     def start_on(self, grid: Grid) -> Tensor:
@@ -97,9 +97,8 @@ class Proposal:
         """
         if self.probabilities is None:
             raise ValueError("the proposal has no probabilities")
-        positions = affine_positions(grid, self.grid, np.eye(4), self.field)
-        found = torch.cat([sample(share, positions) for share in self.probabilities.split(1, 1)], 1)
-        return found[0], inside(positions, self.grid.shape)[0, 0]
+        found = sample_lattice(self.probabilities, lattice_places(grid, self.grid, self.field))
+        return found[0], self._seen(grid)
 
     def guided(self, pair: Pair) -> Pair:
         """The pair, with the probabilities and the atlas's labels as soft labels where the refinement is joint.
@@ -108,14 +107,18 @@ class Proposal:
         """
         if self.use.refinement is not Refinement.JOINT or self.probabilities is None:
             return pair
-        places = affine_positions(pair.grid, self.grid, np.eye(4), self.field)
-        unseen = inside(places, self.grid.shape) == 0
+        places = lattice_places(pair.grid, self.grid, self.field)
+        unseen = self._seen(pair.grid) == 0
         present = set(present_values(self.labels.array))
         shared = [(c, values) for c, values in enumerate(self.values, 1) if present.intersection(values)]
         fixed = []
         for c, _ in shared:
-            share = sample(self.probabilities[:, c : c + 1], places)
+            share = sample_lattice(self.probabilities[:, c : c + 1], places)
             fixed.append(stored(share.masked_fill_(unseen, 1 / (len(shared) + 1))))
         groups = [values for _, values in shared]
         moving = soft_labels(self.labels, groups, pair.grid, self.affine, self.field)
         return replace(pair, fixed_labels=torch.cat(fixed, 1), moving_labels=moving)
+
+    def _seen(self, grid: Grid) -> Tensor:
+        """Where on a grid the model saw the target, (D, H, W), 0 or 1."""
+        return inside(affine_positions(grid, self.grid, np.eye(4), self.field), self.grid.shape)[0, 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,10 @@ from JointRegSegLib.fields import (
     from_lps,
     identity,
     inverse,
+    lattice_places,
     residual_of,
     sample,
+    sample_lattice,
     to_lps,
     voxel_matrix,
 )
@@ -59,6 +62,24 @@ def test_a_grid_under_the_identity_is_at_its_own_voxels(name: str) -> None:
     grid = GEOMETRIES[name]
     assert torch.allclose(affine_positions(grid, grid, np.eye(4), DOUBLE), identity(grid.shape, DOUBLE), atol=1e-9)
     assert np.allclose(voxel_matrix(grid, grid, np.eye(4)), np.eye(4), atol=1e-12)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_lattice_along_the_same_axes_is_read_as_voxel_by_voxel(name: str) -> None:
+    grid = GEOMETRIES[name]
+    image = torch.cat([texture(grid.shape, 1.0, seed) for seed in (1, 2)], 1)
+    spacing = tuple(mm * factor for mm, factor in zip(grid.spacing, (0.6, 1.0, 1.7), strict=True))
+    reaching = replace(grid, size=(31, 28, 17), spacing=spacing, origin=tuple(x - 2.3 for x in grid.origin))
+    found = sample_lattice(image, lattice_places(reaching, grid, image))
+    assert torch.allclose(found, sample(image, affine_positions(reaching, grid, np.eye(4), image)), atol=1e-9)
+    assert torch.allclose(sample_lattice(image, lattice_places(grid, grid, image)), image, atol=1e-12)
+
+
+def test_grids_along_other_axes_share_no_lattice() -> None:
+    straight, *others = GEOMETRIES.values()
+    for other in others:
+        with pytest.raises(ValueError, match="axes"):
+            lattice_places(straight, replace(other, direction=other.direction[3:] + other.direction[:3]), DOUBLE)
 
 
 def test_voxel_matrices_chain() -> None:

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 import torch
 
 from JointRegSegLib import cli
-from JointRegSegLib.fields import affine_positions, resize_image, sample, warp
+from JointRegSegLib.fields import affine_positions, resize_image, sample, to_lps, warp
 from JointRegSegLib.job import Atlas, Code, Device, JobError, Kind, Quality, Refinement, Request, Similarity
 from JointRegSegLib.job.result import CONFIDENCE, FIELD, FILES, LABELS
 from JointRegSegLib.metrics import dice
@@ -29,6 +29,7 @@ from JointRegSegLib.training.package import load_package, save_package
 from JointRegSegLib.volumes import Grid, LabelMap, canonical, read_label_map, read_volume
 from Testing.engine.model_cases import trained_on_boxes
 from Testing.engine.pipeline_cases import Told, mean_dice, refused, run_quietly
+from Testing.engine.tensor_cases import smooth_field
 
 SEEN = 13
 """Slices along the first axis that a made-up model sees: one of the boxes lies there, the other beyond."""
@@ -238,6 +239,23 @@ def test_fusing_heals_labels_where_the_model_is_sure_and_keeps_them_elsewhere(bo
     assert fused.confidence[disputed].mean() < fused.confidence[~disputed].mean() - 0.1
     right = slice(SEEN + 1, None)  # the model knows nothing of it
     assert np.mean(fused.labels.array[..., right] != carried.labels.array[..., right]) < 0.03
+
+
+def test_a_structure_is_looked_for_wherever_the_field_can_have_put_it(
+    boxes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs, _, _, proposal, _ = _known_proposal(boxes, tmp_path, Refinement.NONE)
+    grid = inputs.target.grid
+    field = to_lps(smooth_field(grid.shape, 5.0, dtype=torch.float32) + 2.0, grid)
+    carried = propagate(inputs, field)
+    found = fuse(inputs, field, carried, proposal)
+    everywhere = tuple(slice(None) for _ in range(3))
+    monkeypatch.setattr("JointRegSegLib.pipeline.fuse._landing", lambda *_: everywhere)
+    whole = fuse(inputs, field, carried, proposal)
+    assert np.array_equal(found.labels.array, whole.labels.array)
+    assert found.confidence is not None
+    assert whole.confidence is not None
+    assert np.allclose(found.confidence, whole.confidence, atol=1e-6)
 
 
 def test_a_scan_of_another_size_spacing_and_axis_order(trained: Trained, boxes: Path, tmp_path: Path) -> None:
