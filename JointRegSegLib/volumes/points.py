@@ -45,12 +45,15 @@ def read_points(path: Path) -> Points:
     try:
         text = path.read_text(encoding="utf-8-sig")
         labels, rows, system = _from_json(text) if path.suffix.lower() == ".json" else _from_fcsv(text)
-        points = np.array(rows, float).reshape(-1, 3) * _TO_LPS[system]
+        points = np.array(rows, float).reshape(-1, 3)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, OSError) as problem:
-        raise _invalid(f"{path} cannot be read as landmarks ({problem}).", _ADVICE) from problem
+        raise _invalid(f"{path} cannot be read as landmarks: {_words_of(problem)}.", _ADVICE) from problem
     if len(points) == 0 or not np.isfinite(points).all():
         raise _invalid(f"{path} holds no placed points.", _ADVICE)
-    return Points(tuple(labels), points)
+    if system not in _TO_LPS:
+        said = f"counts its points in {system}" if system else "does not say in which space its points are"
+        raise _invalid(f"{path} {said}; LPS and RAS are known.", _ADVICE)
+    return Points(tuple(labels), points * _TO_LPS[system])
 
 
 def paired(target: Points, atlas: Points) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -81,7 +84,7 @@ def _from_json(text: str) -> tuple[list[str], list[Any], str]:
 
 
 def _system(markups: dict[str, Any]) -> str:
-    return str(markups["coordinateSystem"]).upper()
+    return str(markups.get("coordinateSystem", "")).upper()
 
 
 def _from_fcsv(text: str) -> tuple[list[str], list[Any], str]:
@@ -98,6 +101,14 @@ def _from_fcsv(text: str) -> tuple[list[str], list[Any], str]:
     x, label = names.index("x"), names.index("label")
     rows = [row for row in csv.reader(line for line in lines if line and not line.startswith("#")) if row]
     return [row[label] for row in rows], [[float(v) for v in row[x : x + 3]] for row in rows], system
+
+
+def _words_of(problem: Exception) -> str:
+    if isinstance(problem, KeyError):
+        return f"it has no {problem}"
+    if isinstance(problem, IndexError):
+        return "a list in it is too short"
+    return "it is arranged otherwise" if isinstance(problem, (TypeError, AttributeError)) else str(problem)
 
 
 def _invalid(message: str, advice: str) -> JobError:

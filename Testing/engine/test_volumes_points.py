@@ -60,9 +60,20 @@ def test_a_file_that_holds_none_is_refused(text: str, tmp_path: Path) -> None:
     assert caught.value.code is Code.LANDMARKS_INVALID
 
 
-def test_a_file_that_says_no_space_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(JobError) as caught:
-        read_points(_json(tmp_path / "points.mrk.json", None, _LPS))
+@pytest.mark.parametrize(("system", "told"), [(None, "does not say"), ("IJK", "in IJK")])
+def test_a_file_of_an_unknown_space_is_refused(system: str | None, told: str, tmp_path: Path) -> None:
+    with pytest.raises(JobError, match=told) as caught:
+        read_points(_json(tmp_path / "points.mrk.json", system, _LPS))
+    assert caught.value.code is Code.LANDMARKS_INVALID
+
+
+@pytest.mark.parametrize(
+    ("line", "told"), [("1,one,2.0,3.0,0,0,0,1,1,1,0,left,,", "'one'"), ("1,1.0,2.0,3.0", "too short")]
+)
+def test_a_broken_line_is_told(line: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "points.fcsv").write_text(f"# CoordinateSystem = LPS\n{line}\n", encoding="utf-8")
+    with pytest.raises(JobError, match=told) as caught:
+        read_points(tmp_path / "points.fcsv")
     assert caught.value.code is Code.LANDMARKS_INVALID
 
 
