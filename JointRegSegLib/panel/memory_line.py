@@ -12,9 +12,9 @@ from slicer.i18n import tr as _
 
 from ..job import Device, JobError
 from ..methods import REGISTERING
-from ..scene import file_grid
 from ..service.client import TorchDevice, TorchState
 from ..service.forecast import Ask, Forecast, forecast
+from ..volumes import read_grid
 from .background import Background
 from .inputs import Inputs
 from .setup_section import chosen_python
@@ -43,7 +43,7 @@ class _Question:
         largest, unknown = self.ask.atlas_voxels, 0
         for file in self.files:
             try:
-                largest = max(largest, math.prod(file_grid(file).size))
+                largest = max(largest, math.prod(read_grid(file).size))
             except JobError:  # a DICOM folder, or what the run will refuse
                 unknown += 1
         return _Answer(forecast(replace(self.ask, atlas_voxels=largest), python), unknown)

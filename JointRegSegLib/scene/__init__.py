@@ -2,7 +2,7 @@
 
 from .carrying import carry_over
 from .comparison import checkerboard, reference_dice
-from .contents import Grids, file_grid
+from .contents import Grids
 from .corrections import Changes, find_changes
 from .inputs import AtlasSource, request_from_nodes
 from .outputs import RunNodes, load_result
@@ -21,7 +21,6 @@ __all__ = [
     "carry_over",
     "checkerboard",
     "fade",
-    "file_grid",
     "find_changes",
     "hide_segments",
     "jump_to",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..job import Code, JobError, QualityTable, Request, Result
 from ..job import result as files
 from ..volumes import Grid, LabelTable, read_affine, read_field, read_label_map
-from ..volumes.images import load_image, require_finite, require_scalar
+from ..volumes.images import load_image, read_grid, require_finite, require_scalar
 from .geometry import Matrix
 from .translation import tr as _
 
@@ -33,7 +33,7 @@ class Grids:
     @classmethod
     def of(cls, request: Request) -> Grids:
         """From the headers of the request's files."""
-        return cls(file_grid(request.target), tuple(_file_grid_or_none(atlas.image) for atlas in request.atlases))
+        return cls(read_grid(request.target), tuple(_grid_or_none(atlas.image) for atlas in request.atlases))
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ class Contents:
         labels = load_image(result.path(files.LABELS))
         images = {name: _scalar(result.path(name)) for name in (files.WARPED_ATLAS, files.JACOBIAN)}
         grids = {files.LABELS: Grid.of(labels)} | {name: Grid.of(image) for name, image in images.items()}
-        grids[files.FIELD] = file_grid(result.path(files.FIELD))
-        inverse = file_grid(result.path(files.FIELD_INVERSE))
+        grids[files.FIELD] = read_grid(result.path(files.FIELD))
+        inverse = read_grid(result.path(files.FIELD_INVERSE))
         for name, grid in grids.items():
             if not grid.same_as(named.grid):
                 raise _invalid(
@@ -119,24 +119,9 @@ def _scalar(path: Path) -> sitk.Image:
     return image
 
 
-def file_grid(path: Path) -> Grid:
-    """An image file's grid, from its header; `JobError` FILE_UNREADABLE, also for a DICOM folder, or NOT_3D."""
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
+def _grid_or_none(path: Path) -> Grid | None:
     try:
-        reader.ReadImageInformation()
-    except RuntimeError:
-        raise JobError(Code.FILE_UNREADABLE, _("{file} cannot be read.").format(file=path)) from None
-    size, count = reader.GetSize(), reader.GetDimension()
-    if count < 3 or any(n != 1 for n in size[3:]):
-        raise JobError(Code.NOT_3D, _("{file} has {count} axes.").format(file=path, count=count))
-    direction = np.reshape(reader.GetDirection(), (count, count))[:3, :3]
-    return Grid(size[:3], reader.GetSpacing()[:3], reader.GetOrigin()[:3], tuple(map(float, direction.ravel())))
-
-
-def _file_grid_or_none(path: Path) -> Grid | None:
-    try:
-        return file_grid(path)
+        return read_grid(path)
     except JobError:  # the run reads more kinds, or says what is wrong
         return None
 

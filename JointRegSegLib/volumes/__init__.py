@@ -2,6 +2,7 @@
 
 from .foreground import Foreground, find_foreground, scaled_intensities
 from .grid import Grid
+from .images import read_grid
 from .labels import Label, LabelTable
 from .orientation import canonical, reorient
 from .points import Points, paired, read_points
@@ -26,6 +27,7 @@ __all__ = [
     "present_values",
     "read_affine",
     "read_field",
+    "read_grid",
     "read_label_map",
     "read_label_table",
     "read_mask",

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..job.errors import Code, JobError
 from .dicom import read_series
+from .grid import Grid
 from .nifti import count_non_finite, is_nifti, is_whole
 
 _COMPLEX = {sitk.sitkComplexFloat32, sitk.sitkComplexFloat64}
@@ -48,6 +49,23 @@ def load_image(path: Path) -> sitk.Image:
     return image
 
 
+def read_grid(path: Path) -> Grid:
+    """Where the voxels of a 3-D image file lie, from its header alone.
+
+    Raises `JobError`: FILE_UNREADABLE, also for a DICOM folder, or NOT_3D.
+    """
+    try:
+        with quiet():
+            reader = _opened(path)
+    except RuntimeError as problem:
+        raise _unreadable(path, str(problem)) from None
+    count = reader.GetDimension()
+    direction = np.reshape(reader.GetDirection(), (count, count))[:3, :3]
+    return Grid(
+        reader.GetSize()[:3], reader.GetSpacing()[:3], reader.GetOrigin()[:3], tuple(map(float, direction.ravel()))
+    )
+
+
 def require_scalar(path: Path, image: sitk.Image) -> None:
     """Raise NOT_3D where a voxel has several components (colour, vectors, time)."""
     components = image.GetNumberOfComponentsPerPixel()
@@ -70,15 +88,22 @@ def require_finite(path: Path, array: NDArray[Any]) -> None:
         raise _not_finite(path, bad, array.size)
 
 
-def _read_file(path: Path) -> sitk.Image:
+def _opened(path: Path) -> sitk.ImageFileReader:
+    """A reader that knows the file's header, which is of a volume; axes of one voxel after the third are none."""
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     reader.ReadImageInformation()
-    if is_nifti(path) and not is_whole(path):
-        raise RuntimeError(f"{path} is cut short")
     size = reader.GetSize()
     if len(size) < 3 or any(n != 1 for n in size[3:]):
         raise _not_3d(path, f"has {_times(size)} voxels: {len(size)} axes")
+    return reader
+
+
+def _read_file(path: Path) -> sitk.Image:
+    reader = _opened(path)
+    if is_nifti(path) and not is_whole(path):
+        raise RuntimeError(f"{path} is cut short")
+    size = reader.GetSize()
     if len(size) > 3:
         reader.SetExtractSize([*size[:3], *(0 for _ in size[3:])])
     image: sitk.Image = reader.Execute()

@@ -10,12 +10,12 @@ import pytest
 import SimpleITK as sitk
 
 from JointRegSegLib.job import Atlas, Code, JobError
-from JointRegSegLib.volumes import Grid, read_volume
+from JointRegSegLib.volumes import Grid, read_grid, read_volume
 from Testing.rig.need import need
 from Testing.scene.results import FinishedRun
 
 need("slicer", "slicer-core")
-from JointRegSegLib.scene import Grids, file_grid, load_result  # noqa: E402
+from JointRegSegLib.scene import Grids, load_result  # noqa: E402
 
 pytestmark = pytest.mark.mrml
 
@@ -38,7 +38,7 @@ def series(axes: tuple[int, ...]) -> sitk.Image:
 def test_a_trailing_axis_of_one_voxel_is_none(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     sitk.WriteImage(series((6, 5, 4, 1)), str(path))
-    grid = file_grid(path)
+    grid = read_grid(path)
     assert grid.size == (6, 5, 4)
     assert grid.same_as(Grid.of(series((6, 5, 4))))
     assert grid.same_as(read_volume(path).grid)
@@ -49,7 +49,7 @@ def test_planes_and_time_series_are_refused(tmp_path: Path, axes: tuple[int, ...
     path = tmp_path / "scan.mha"
     sitk.WriteImage(sitk.Image(axes, sitk.sitkInt16), str(path))
     with pytest.raises(JobError) as caught:
-        file_grid(path)
+        read_grid(path)
     assert caught.value.code is Code.NOT_3D
 
 
