@@ -16,16 +16,20 @@ _ROW_INCHES = 0.3
 
 
 def draw_all(folder: Path, parts: dict[str, Scores]) -> list[Path]:
-    """Draw each part's picture into a folder; returns the files, none where matplotlib is not installed."""
-    made = []
-    for name, scores in parts.items():
-        try:
-            draw(folder / picture(name), scores)
-        except JobError as problem:
-            print(f"No pictures: {problem}", file=sys.stderr)
-            break
-        made.append(folder / picture(name))
-    return made
+    """Draw each part's picture into a folder; returns the files.
+
+    Where matplotlib is not installed there are none, and older ones go: pages would show them beside newer figures.
+    """
+    files = {folder / picture(name): scores for name, scores in parts.items()}
+    try:
+        for file, scores in files.items():
+            draw(file, scores)
+    except JobError as problem:
+        print(f"No pictures: {problem}", file=sys.stderr)
+        for file in files:
+            file.unlink(missing_ok=True)
+        return []
+    return list(files)
 
 
 def draw(file: Path, scores: Scores) -> None:

@@ -8,7 +8,6 @@ import json
 import shutil
 import sys
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -188,8 +187,11 @@ def _evaluate(row: Study, work: Path, folder: Path, model: Path, data: Path, arm
         command = ["--model", str(model), "--data", str(data), "--output", str(partial), "--atlases", "1", *chosen]
         command += ["--quality", row.quality]
         _jointregseg(row, work, "evaluate", command)
-        with suppress(OSError):  # of rows side by side another may have made it meanwhile
+        try:
             partial.rename(folder)
+        except OSError:  # of rows side by side another may have made it meanwhile
+            if not folder.is_dir():
+                raise
     return [json.loads(text) for text in (folder / "records.jsonl").read_text(encoding="utf-8").splitlines()]
 
 

@@ -129,6 +129,7 @@ def test_pages_do_without_pictures_where_matplotlib_is_missing(
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
     store = filled(tmp_path)
+    (tmp_path / "abdomen-pairs.png").touch()
     assert pictures.draw_all(tmp_path, tables.scores(store)) == []
     assert "jointregseg[report]" in capsys.readouterr().err
     assert not list(tmp_path.glob("*.png"))
