@@ -67,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_run(command: argparse.ArgumentParser) -> None:
     command.set_defaults(command=run)
-    scans = command.add_argument_group("scans (.nii, .nii.gz, .nrrd, .mha, or the folder of a DICOM series)")
+    scans = command.add_argument_group("scans (.nii, .nii.gz, .nrrd, .mha, .mhd, or the folder of a DICOM series)")
     add_atlases(scans)
     scans.add_argument("--target", type=Path, required=True, metavar="X", help="the scan to segment")
     scans.add_argument("--target-mask", type=Path, metavar="M", help="voxels of the target to compare (non-zero)")

@@ -28,7 +28,11 @@ def add_atlases(scans: argparse._ArgumentGroup) -> None:
         "--label-table", type=Path, metavar="T", help="names and colors: Slicer .csv, .ctbl, or value,name"
     )
     scans.add_argument(
-        "--atlas-name", action="append", default=[], metavar="NAME", help="what the result calls the atlas"
+        "--atlas-name",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="what the result calls the atlas; one for each --atlas",
     )
     scans.add_argument(
         "--atlas-mask",
@@ -36,7 +40,7 @@ def add_atlases(scans: argparse._ArgumentGroup) -> None:
         action="append",
         default=[],
         metavar="M",
-        help="voxels of the atlas to compare (non-zero)",
+        help="voxels of the atlas to compare (non-zero); one for each --atlas",
     )
 
 
@@ -58,9 +62,18 @@ def named_atlases(arguments: argparse.Namespace, landmarks: Path | None = None) 
     """
     images = arguments.atlas
     if arguments.library is not None:
-        if images or arguments.atlas_labels:
+        of_atlases = {
+            "--atlas": images,
+            "--atlas-labels": arguments.atlas_labels,
+            "--label-table": arguments.label_table,
+            "--atlas-name": arguments.atlas_name,
+            "--atlas-mask": arguments.atlas_mask,
+            "--atlas-landmarks": landmarks,
+        }
+        if given := [flag for flag, value in of_atlases.items() if value]:
             raise _invalid(
-                f"The command names the library {arguments.library} and {len(images)} atlases too.", "Name one of them."
+                f"The command has --library {arguments.library} and {', '.join(given)} too.",
+                "A library brings its scans, labels and names; leave either out.",
             )
         return open_library(arguments.library).atlases
     if not images:

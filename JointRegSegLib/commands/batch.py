@@ -41,7 +41,10 @@ def add(command: argparse.ArgumentParser) -> None:
     add_registration(command.add_argument_group("how"))
     where = command.add_argument_group("where (without these: on this machine)")
     where.add_argument(
-        "--workers", type=int, metavar="N", help="cases at a time, or Slurm jobs; default: what suits the machine"
+        "--workers",
+        type=int,
+        metavar="N",
+        help="cases at a time; default: what suits the machine; with --slurm: jobs; default: 1",
     )
     where.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler, such as tcp://node1:8786")
     where.add_argument("--slurm", action="store_true", help="submit workers as Slurm jobs, through dask-jobqueue")
@@ -55,6 +58,11 @@ def batch(arguments: argparse.Namespace) -> int:
     """Compute a cohort; Ctrl-C cancels what runs and keeps what is done."""
     if arguments.scheduler and arguments.slurm:
         arguments.refuse("--scheduler and --slurm exclude each other")
+    if arguments.scheduler and arguments.workers is not None:
+        arguments.refuse("--workers and --scheduler exclude each other: the scheduler's workers say how many cases run")
+    of_jobs = {"--partition": arguments.partition, "--account": arguments.account, "--walltime": arguments.walltime}
+    if not arguments.slurm and (given := [flag for flag, value in of_jobs.items() if value is not None]):
+        arguments.refuse(f"{', '.join(given)}: only with --slurm")
     if arguments.workers is not None and arguments.workers < 1:
         arguments.refuse("--workers is a number of 1 or more")
     tell = (lambda line: None) if arguments.quiet else functools.partial(print, file=sys.stderr, flush=True)

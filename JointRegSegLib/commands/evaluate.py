@@ -25,7 +25,7 @@ def add(command: argparse.ArgumentParser) -> None:
     one.add_argument("--mask", type=Path, metavar="M", help="voxels of the field that count (non-zero)")
     one.add_argument("--csv", type=Path, metavar="OUT", help="also write the table here")
     many = command.add_argument_group("a trained model on a data set: labelled training scans x scans of a split")
-    many.add_argument("--model", type=Path, metavar="M.safetensors", help="what `train` made")
+    many.add_argument("--model", type=Path, metavar="NAME_OR_FILE", help="an installed model, or what `train` made")
     many.add_argument("--data", type=Path, metavar="DIR_OR_CSV", help="as of `train`")
     many.add_argument("--output", type=Path, metavar="DIR", help="folder for records, tables and box plots")
     many.add_argument("--split", choices=["train", "val", "test"], default="test", help="default: test")

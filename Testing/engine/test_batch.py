@@ -66,7 +66,15 @@ def test_a_cohort_gives_results_tables_and_pages(
     assert table(tmp_path)["lost"]["attempts"] == "2"
 
 
-@pytest.mark.parametrize("more", [["--scheduler", "tcp://x:1", "--slurm"], ["--workers", "0"]])
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["--scheduler", "tcp://x:1", "--slurm"],
+        ["--scheduler", "tcp://x:1", "--workers", "2"],
+        ["--partition", "long"],
+        ["--workers", "0"],
+    ],
+)
 def test_what_does_not_go_together_is_refused(arguments: list[str], more: list[str], tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
         cli.main([*arguments, *more])

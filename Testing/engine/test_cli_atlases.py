@@ -37,7 +37,9 @@ def test_images_labels_masks_and_names_are_paired_in_their_order() -> None:
         (["--atlas", "a.nii"], "--atlas 1 times and --atlas-labels 0 times"),
         ([*TWO, "--atlas-labels", "lc.nii"], "--atlas 2 times and --atlas-labels 3 times"),
         ([*TWO, "--atlas-name", "one"], "--atlas-name 1 times"),
-        ([*TWO, "--library", "lib"], "library lib and 2 atlases"),
+        ([*TWO, "--library", "lib"], "--library lib and --atlas, --atlas-labels too"),
+        (["--library", "lib", "--label-table", "t.csv"], "--library lib and --label-table too"),
+        (["--library", "lib", "--atlas-mask", "m.nii", "--atlas-name", "one"], "and --atlas-name, --atlas-mask too"),
     ],
 )
 def test_what_does_not_go_together_is_refused(words: list[str], told: str) -> None:
@@ -53,6 +55,8 @@ def test_landmarks_belong_to_one_atlas() -> None:
     assert named(*TWO[:4], landmarks=points)[0].landmarks == points
     with pytest.raises(JobError, match="landmarks points"):
         named(*TWO, landmarks=points)
+    with pytest.raises(JobError, match="--library lib and --atlas-landmarks too"):
+        named("--library", "lib", landmarks=points)
 
 
 def test_a_library_that_is_not_there_is_named(tmp_path: Path) -> None:
