@@ -37,7 +37,7 @@ def add(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--output", type=Path, required=True, metavar="DIR", help="folder for all; the same again goes on"
     )
-    command.add_argument("--no-report", action="store_true", help="write no pages")
+    command.add_argument("--no-report", action="store_true", help="write no pages, and no volumes.csv")
     add_registration(command.add_argument_group("how"))
     where = command.add_argument_group("where (without these: on this machine)")
     where.add_argument(

@@ -27,7 +27,7 @@ def choose_device(wanted: Device, progress: Progress) -> torch.device:
         if _mps_works():
             return torch.device("mps")
         progress.caution(
-            "device", "The Apple GPU lacks an operation that the registration needs; the CPU computes instead."
+            "device", "There is no Apple GPU that can do what the registration needs; the CPU computes instead."
         )
     return torch.device("cpu")
 
