@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from JointRegSegLib import cli
 from JointRegSegLib.job import Code
 from JointRegSegLib.job.result import FILES
 
@@ -51,6 +54,34 @@ def test_every_make_target_of_the_documents_exists() -> None:
     assert {"demo", "test"} <= targets
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert [name for name in sorted(targets) if f"\n{name}:" not in makefile] == []
+
+
+def options(parser: argparse.ArgumentParser, command: str = "") -> Iterator[tuple[str, argparse.Action]]:
+    """Each option of the command line, with the command that has it."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, below in action.choices.items():
+                yield from options(below, command or name)
+        elif command and action.option_strings and action.option_strings[-1] != "--help":
+            yield command, action
+
+
+def test_every_flag_is_in_the_shells_page() -> None:
+    """In a row of its command, or of what commands share, with all its choices; and no row has another flag."""
+    page = (ROOT / "docs" / "shell.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL))
+    told, lacking = set(), []
+    for command, action in options(cli.parser()):
+        titles = [command, "What all commands share", *(["run and batch"] if command in ("run", "batch") else [])]
+        rows = [row for title in titles for row in sections[title].splitlines() if row.startswith("| `--")]
+        flag = action.option_strings[-1]
+        own = [row for row in rows if re.search(rf"`{flag}[ `]", row.split(" | ")[0])]
+        told.update((title, flag) for title in titles)
+        if not any(all(f"`{choice}`" in row for choice in action.choices or ()) for row in own):
+            lacking.append(f"{command} {flag}")
+    assert lacking == []
+    heads = [(t, row.split(" | ")[0]) for t, text in sections.items() for row in text.splitlines() if "| `--" in row]
+    assert [(t, f) for t, head in heads for f in re.findall(r"`(--[a-z-]+)", head) if (t, f) not in told] == []
 
 
 def test_a_built_environment_is_left_alone() -> None:
