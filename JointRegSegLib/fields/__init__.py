@@ -1,8 +1,10 @@
 """Displacement fields as torch tensors: (B, 3, D, H, W), voxels, channel i along tensor axis i, align_corners=True."""
 
+from .axes import along_axes
 from .differences import central_difference
 from .inverse import inverse
 from .jacobian import jacobian_determinant
+from .landing import landings
 from .millimetres import (
     Matrix,
     affine_positions,
@@ -15,7 +17,7 @@ from .millimetres import (
     to_lps,
     voxel_matrix,
 )
-from .resize import resize_field, resize_image
+from .resize import resize_field, resize_image, shrink_image, shrinking
 from .sampling import Box, Shape, identity, sample, sample_lattice, shape_of
 from .smoothing import BLUR_PER_FACTOR, binomial, box_mean, coarsened, gaussian
 from .velocity import exponential
@@ -28,6 +30,7 @@ __all__ = [
     "Matrix",
     "Shape",
     "affine_positions",
+    "along_axes",
     "apply_matrix",
     "binomial",
     "box_mean",
@@ -43,6 +46,7 @@ __all__ = [
     "identity",
     "inverse",
     "jacobian_determinant",
+    "landings",
     "lattice_places",
     "residual_of",
     "resize_field",
@@ -50,6 +54,8 @@ __all__ = [
     "sample",
     "sample_lattice",
     "shape_of",
+    "shrink_image",
+    "shrinking",
     "to_lps",
     "voxel_matrix",
     "warp",

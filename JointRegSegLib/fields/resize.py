@@ -6,7 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .axes import along_axes
 from .sampling import Shape, shape_of
+from .smoothing import BLUR_PER_FACTOR, gaussian
 
 
 def resize_image(image: Tensor, shape: Shape) -> Tensor:
@@ -14,6 +16,26 @@ def resize_image(image: Tensor, shape: Shape) -> Tensor:
     if shape_of(image) == shape:
         return image
     return F.interpolate(image, size=shape, mode="trilinear", align_corners=True)
+
+
+def shrink_image(image: Tensor, shape: Shape) -> Tensor:
+    """An image (B, C, D, H, W) on fewer voxels, smoothed against aliasing."""
+    if shape_of(image) == shape:
+        return image
+    return along_axes(image, shrinking(shape_of(image), shape, image))
+
+
+def shrinking(old: Shape, new: Shape, like: Tensor) -> list[Tensor]:
+    """`shrink_image` along D, H and W as matrices (D', D), (H', H), (W', W) for `along_axes`."""
+    return [_shrinking(n, m, like) for n, m in zip(old, new, strict=True)]
+
+
+def _shrinking(n: int, m: int, like: Tensor) -> Tensor:
+    """What smoothing and interpolation along one axis make of each of its n voxels, (m, n)."""
+    each = torch.eye(n, dtype=like.dtype, device=like.device).view(1, n, n, 1, 1)
+    factor = (n - 1) / max(m - 1, 1)
+    blurred = gaussian(each, (BLUR_PER_FACTOR * factor if factor > 1 else 0.0, 0.0, 0.0))
+    return resize_image(blurred, (m, 1, 1)).view(n, m).T.contiguous()
 
 
 def resize_field(field: Tensor, shape: Shape) -> Tensor:

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .axes import along_axes
+
 Shape = tuple[int, int, int]
 Box = tuple[slice, slice, slice]
 """Voxels of a part (d, h, w)."""
@@ -45,16 +47,13 @@ def sample(image: Tensor, positions: Tensor, mode: str = "bilinear", padding: st
 def sample_lattice(image: Tensor, places: Sequence[Tensor]) -> Tensor:
     """`sample` at the nodes of a lattice along the image's own axes; beyond the image its edge's values.
 
-    An axis at a time by a matrix of hat functions, which outruns looking up single voxels where channels are many.
-
     Args:
         image: (B, C, D, H, W).
         places: along D, H and W, (D',), (H',), (W',), in voxels of `image`.
 
     Returns: (B, C, D', H', W').
     """
-    along_d, along_h, along_w = (_hats(place, n) for place, n in zip(places, shape_of(image), strict=True))
-    return along_h @ torch.einsum("ed,bcdhw->bcehw", along_d, image) @ along_w.T
+    return along_axes(image, [_hats(place, n) for place, n in zip(places, shape_of(image), strict=True)])
 
 
 def _hats(places: Tensor, n: int) -> Tensor:

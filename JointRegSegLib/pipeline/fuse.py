@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from ..fields import Box, displaced_positions, gaussian, sample, shape_of
+from ..fields import Box, Shape, displaced_positions, gaussian, landings, sample, shape_of
 from ..fusion import pool
 from ..volumes import LabelMap
 from .placing import slabs
@@ -51,11 +51,16 @@ def fuse(inputs: Inputs, field: NDArray[np.float32], propagated: Propagated, pro
 
 @dataclass(frozen=True)
 class _Share:
-    """One class's blurred mask (1, 1, D, H, W) in a box of the atlas that begins at voxel `corner` (d, h, w)."""
+    """One class's blurred mask (1, 1, D, H, W) in a box (d, h, w) of the atlas."""
 
     number: int
     mask: Tensor
-    corner: Tensor
+    box: Box
+
+    @property
+    def corner(self) -> Tensor:
+        """The box's first voxel, (1, 3, 1, 1, 1)."""
+        return self.mask.new_tensor([side.start for side in self.box]).view(1, 3, 1, 1, 1)
 
 
 def _soft_labels(labels: LabelMap, values: tuple[int, ...]) -> list[_Share]:
@@ -66,40 +71,24 @@ def _soft_labels(labels: LabelMap, values: tuple[int, ...]) -> list[_Share]:
     for number, value in enumerate(values, 1):
         box = boxes[value - 1] if value <= len(boxes) else None
         if box is not None:
-            wider = tuple(slice(max(side.start - _MARGIN, 0), side.stop + _MARGIN) for side in box)
+            wider = _wider(box, labels.grid.shape)
             mask = torch.from_numpy((labels.array[wider] == value).astype(np.float32))[None, None]
-            corner = torch.tensor([float(side.start) for side in wider]).view(1, 3, 1, 1, 1)
-            found.append(_Share(number, gaussian(mask, (d, h, w)), corner))
+            found.append(_Share(number, gaussian(mask, (d, h, w)), wider))
     return found
+
+
+def _wider(box: tuple[slice, ...], shape: Shape) -> Box:
+    sides = zip(box, shape, strict=True)
+    d, h, w = (slice(max(side.start - _MARGIN, 0), min(side.stop + _MARGIN, n)) for side, n in sides)
+    return d, h, w
 
 
 def _carried(shares: list[_Share], positions: Tensor, classes: int) -> Tensor:
     """The probabilities (K, D, H, W) of the atlas's labels at positions (1, 3, D, H, W) in its voxels."""
     found = positions.new_zeros(classes, *shape_of(positions))
-    extents = _extents(positions)
-    for share in shares:
-        box = _landing(extents, share)
-        if box is not None:
-            places = positions[(..., *box)] - share.corner
-            found[share.number][box] = sample(share.mask, places, padding="zeros")[0, 0]
+    for share, part in zip(shares, landings(positions, [share.box for share in shares]), strict=True):
+        if part is not None:
+            places = positions[(..., *part)] - share.corner
+            found[share.number][part] = sample(share.mask, places, padding="zeros")[0, 0]
     found[0] = (1 - found[1:].sum(0)).clamp_(min=0)
     return found
-
-
-def _extents(positions: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Of positions (1, 3, D, H, W) the least and the greatest in each slice along each axis, (3, n)."""
-    across = ((2, 3), (1, 3), (1, 2))
-    return [(positions[0].amin(others), positions[0].amax(others)) for others in across]
-
-
-def _landing(extents: list[tuple[Tensor, Tensor]], share: _Share) -> Box | None:
-    """The slices whose positions reach into a share's box."""
-    first = share.corner.view(3, 1) - 1
-    last = first + 1 + torch.tensor(share.mask.shape[2:]).view(3, 1)
-    sides = []
-    for least, greatest in extents:
-        near = ((greatest > first) & (least < last)).all(0).nonzero()
-        if not len(near):
-            return None
-        sides.append(slice(int(near[0]), int(near[-1]) + 1))
-    return sides[0], sides[1], sides[2]

@@ -7,14 +7,14 @@ structures at full resolution.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from JointRegSegLib.fields import Box, identity, sample, shape_of
+from JointRegSegLib.fields import Box, central_difference, landings, sample, shape_of
 from JointRegSegLib.job import Similarity
-from JointRegSegLib.losses import image_gradient
 
 from .descent import capped
 from .pair import Pair
@@ -22,6 +22,9 @@ from .similarity import Pull, pull_of
 
 _ONE = 255.0
 _MARGIN = 4
+_FEW_VOXELS = 16_000
+_SLOPE = (2, 2, 2)
+"""Voxels around a structure: one where its share is zero and its slope is not, and its neighbour, for that slope."""
 
 
 def pull_between(pair: Pair, similarity: Similarity, windows: Sequence[int]) -> Pull:
@@ -55,48 +58,71 @@ class LabelOverlap:
 
     Each voxel counts as much as both sides are sure of it: from 0 where all classes are equally likely to 1. A
     structure is compared in the box that holds it on both sides; it pulls where the moving one may have come to lie,
-    which is little of a volume where a fixed one is thinly spread over all of it.
+    which is little of a volume where a fixed one is thinly spread over all of it. On few voxels all structures are
+    compared at once, everywhere: there a box saves less than its handling costs.
     """
 
     def __init__(self, fixed: Tensor, moving: Tensor) -> None:
         self._fixed, self._moving = fixed, moving
         self._sure_fixed, self._sure_moving = _sureness(fixed), _sureness(moving)
-        self._boxes = [_box(moving[0, c]) for c in range(moving.shape[1])]
-        self._either = [_around(_box(fixed[0, c]), box, moving) for c, box in enumerate(self._boxes)]
+        self._parts = list(_parts(fixed, moving))
 
     def force(self, positions: Tensor, weight: Tensor | None) -> Tensor:
         total, counted = torch.zeros_like(positions), self._counted(positions, weight)
-        reach = _reach(positions)
-        for channel, own in enumerate(self._boxes):
-            if own is not None:
-                box = _wider(own, reach, self._moving)
-                rest, warped = self._compared(channel, box, positions)
-                total[(..., *box)] += image_gradient(warped).mul_(rest.mul_(counted[(..., *box)]).mul_(2.0))
+        present = [(part, part.moving) for part in self._parts if part.moving is not None]
+        landed = landings(positions, [box for _, box in present], shape_of(self._moving))
+        for (part, _), inner in zip(present, landed, strict=True):
+            if inner is not None:
+                box = _wider(inner, _SLOPE, positions)
+                rest, warped = self._compared(part, box, positions)
+                rest.mul_(counted[(..., *box)]).mul_(2.0)
+                for axis in range(3):
+                    slope = central_difference(warped[0], axis + 1)
+                    total[(0, axis, *box)] += slope.mul_(rest[0]).sum(0)
         return total
 
     def value(self, positions: Tensor, weight: Tensor | None) -> float:
         counted, total = self._counted(positions, weight), 0.0
-        for channel, box in enumerate(self._either):
-            if box is not None:
-                rest, _ = self._compared(channel, box, positions)
-                total += float((rest.square() * counted[(..., *box)]).sum())
+        for part in self._parts:
+            rest, _ = self._compared(part, part.either, positions)
+            total += float((rest.square() * counted[(..., *part.either)]).sum())
         return -total / max(float(counted.sum()), 1e-6)
 
-    def _compared(self, channel: int, box: Box, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Of a structure in a box: fixed minus warped, and warped."""
-        fixed = _float(self._fixed[(slice(None), slice(channel, channel + 1), *box)], positions)
-        own = self._boxes[channel]
-        if own is None:
+    def _compared(self, part: _Part, box: Box, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Of a part's structures in a box: fixed minus warped, and warped."""
+        fixed = _float(self._fixed[(slice(None), part.channels, *box)], positions)
+        if part.moving is None:
             return fixed, torch.zeros_like(fixed)
-        held = _wider(own, (_MARGIN,) * 3, self._moving)
+        held = _wider(part.moving, (_MARGIN,) * 3, self._moving)
         corner = positions.new_tensor([side.start for side in held]).view(1, 3, 1, 1, 1)
-        moving = _float(self._moving[(slice(None), slice(channel, channel + 1), *held)], positions)
+        moving = _float(self._moving[(slice(None), part.channels, *held)], positions)
         warped = sample(moving, positions[(..., *box)] - corner)
         return fixed.sub_(warped), warped
 
     def _counted(self, positions: Tensor, weight: Tensor | None) -> Tensor:
         counted = sample(self._sure_moving, positions).mul_(self._sure_fixed)
         return counted if weight is None else counted.mul_(weight)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Structures that are compared together, the box of the moving ones, if any, and one that holds both sides."""
+
+    channels: slice
+    moving: Box | None
+    either: Box
+
+
+def _parts(fixed: Tensor, moving: Tensor) -> Iterator[_Part]:
+    if math.prod(shape_of(moving)) <= _FEW_VOXELS:
+        d, h, w = (slice(0, n) for n in shape_of(moving))
+        yield _Part(slice(None), (d, h, w), (d, h, w))
+        return
+    for channel in range(moving.shape[1]):
+        own = _box(moving[0, channel])
+        either = _around(_box(fixed[0, channel]), own, moving)
+        if either is not None:
+            yield _Part(slice(channel, channel + 1), own, either)
 
 
 def _sureness(shares: Tensor) -> Tensor:
@@ -134,16 +160,6 @@ def _around(one: Box | None, other: Box | None, like: Tensor) -> Box | None:
         return None
     d, h, w = (slice(min(s.start for s in sides), max(s.stop for s in sides)) for sides in zip(*known, strict=True))
     return _wider((d, h, w), (_MARGIN,) * 3, like)
-
-
-def _reach(positions: Tensor) -> tuple[int, int, int]:
-    """Voxels of each axis beyond a moving structure's box where its force may be other than 0.
-
-    That is the longest displacement, and one voxel each for interpolation and for the gradient.
-    """
-    longest = (positions - identity(shape_of(positions), positions)).abs().amax((0, 2, 3, 4))
-    d, h, w = (math.ceil(float(length)) + 2 for length in longest)
-    return d, h, w
 
 
 def _float(shares: Tensor, like: Tensor) -> Tensor:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from JointRegSegLib.fields import Shape
+from JointRegSegLib.fields import Shape, along_axes, shape_of, shrinking
 from JointRegSegLib.volumes.grid import Grid
 
 from .landmarks import Landmarks
-from .scan import shrink, shrink_weighted
+from .scan import shrink_weighted
 
 
 @dataclass(frozen=True)
@@ -83,4 +83,6 @@ class Pair:
 
 def _shrunk(labels: Tensor, shape: Shape) -> Tensor:
     """Shares (1, C, D, H, W) uint8 on fewer voxels, one after the other."""
-    return torch.cat([shrink(share.float(), shape).round_().to(labels.dtype) for share in labels.split(1, 1)], 1)
+    matrices = shrinking(shape_of(labels), shape, labels.new_empty(0, dtype=torch.float32))
+    each = (along_axes(share.float(), matrices) for share in labels.split(1, 1))
+    return torch.cat([share.round_().to(labels.dtype) for share in each], 1)

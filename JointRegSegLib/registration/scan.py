@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from JointRegSegLib.fields import BLUR_PER_FACTOR, gaussian, resize_image
+from JointRegSegLib.fields import shrink_image
 from JointRegSegLib.volumes.grid import Grid
 
 _LEAST_SHARE = 1e-3
@@ -40,7 +40,7 @@ class Scan:
         """The scan on `shape` voxels, smoothed before it is shrunk."""
         grid = self.grid.resized((shape[2], shape[1], shape[0]))
         image, weight = shrink_weighted(self.image, self.weight, shape)
-        return Scan(image, shrink(self.foreground, shape), weight, grid, self.cut)
+        return Scan(image, shrink_image(self.foreground, shape), weight, grid, self.cut)
 
     def centre_and_spread(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Centre of the foreground and its standard deviation along x, y, z, both in LPS mm, shape (3,)."""
@@ -60,19 +60,9 @@ def coarser_shape(grid: Grid, mm: float) -> tuple[int, int, int]:
     return sizes[2], sizes[1], sizes[0]
 
 
-def shrink(image: Tensor, shape: tuple[int, int, int]) -> Tensor:
-    """An image (1, C, D, H, W) on fewer voxels, smoothed against aliasing."""
-    old = image.shape[2:]
-    if tuple(old) == shape:
-        return image
-    factors = [(a - 1) / max(b - 1, 1) for a, b in zip(old, shape, strict=True)]
-    d, h, w = (BLUR_PER_FACTOR * f if f > 1 else 0.0 for f in factors)
-    return resize_image(gaussian(image, (d, h, w)), shape)
-
-
 def shrink_weighted(image: Tensor, weight: Tensor | None, shape: tuple[int, int, int]) -> tuple[Tensor, Tensor | None]:
     """An image and its weight on fewer voxels; what has no weight does not bleed into what has."""
     if weight is None:
-        return shrink(image, shape), None
-    share = shrink(weight, shape)
-    return shrink(image * weight, shape) / share.clamp(min=_LEAST_SHARE), share
+        return shrink_image(image, shape), None
+    share = shrink_image(weight, shape)
+    return shrink_image(image * weight, shape) / share.clamp(min=_LEAST_SHARE), share

@@ -8,8 +8,19 @@ import pytest
 import torch
 import torch.nn.functional as functional
 
-from JointRegSegLib.fields import binomial, box_mean, gaussian, identity, resize_field, resize_image, warp
-from Testing.engine.tensor_cases import inner, noise, smooth_field, texture
+from JointRegSegLib.fields import (
+    BLUR_PER_FACTOR,
+    along_axes,
+    binomial,
+    box_mean,
+    gaussian,
+    identity,
+    resize_field,
+    resize_image,
+    shrink_image,
+    warp,
+)
+from Testing.engine.tensor_cases import generator, inner, noise, smooth_field, texture
 
 SHAPES = [(12, 9, 15), (4, 20, 6), (1, 5, 2), (3, 3, 3)]
 
@@ -106,6 +117,25 @@ def test_resizing_to_the_same_shape_is_the_same() -> None:
     x = noise((5, 6, 7), 3)
     assert torch.equal(resize_image(x, (5, 6, 7)), x)
     assert torch.equal(resize_field(x, (5, 6, 7)), x)
+
+
+@pytest.mark.parametrize("shape", [(6, 20, 15), (12, 7, 4), (1, 10, 30)])
+def test_shrinking_is_smoothing_and_then_resizing(shape: tuple[int, int, int]) -> None:
+    old = (12, 20, 31)
+    x = torch.cat([noise(old, 2, seed) for seed in (1, 2)])
+    factors = [(n - 1) / max(m - 1, 1) for n, m in zip(old, shape, strict=True)]
+    d, h, w = (BLUR_PER_FACTOR * factor if factor > 1 else 0.0 for factor in factors)
+    assert torch.allclose(shrink_image(x, shape), resize_image(gaussian(x, (d, h, w)), shape), atol=1e-12)
+    assert torch.equal(shrink_image(x, old), x)
+    ones = torch.ones_like(x)
+    assert torch.allclose(shrink_image(ones, shape), ones.new_ones(2, 2, *shape), atol=1e-12)
+
+
+def test_a_matrix_works_on_its_own_axis() -> None:
+    x = noise((4, 5, 6), 2)
+    matrices = [torch.randn(n, m, generator=generator(n), dtype=x.dtype) for n, m in ((3, 4), (7, 5), (2, 6))]
+    expected = torch.einsum("bcdhw,xd,yh,zw->bcxyz", x, *matrices)
+    assert torch.allclose(along_axes(x, matrices), expected, atol=1e-12)
 
 
 def test_a_field_on_twice_the_voxels_moves_twice_as_many_voxels() -> None:

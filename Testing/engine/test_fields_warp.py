@@ -16,6 +16,7 @@ from JointRegSegLib.fields import (
     identity,
     inverse,
     jacobian_determinant,
+    landings,
     sample,
     shape_of,
     warp,
@@ -256,6 +257,28 @@ def test_determinants_multiply_under_composition() -> None:
     product = warp(jacobian_determinant(first), second) * jacobian_determinant(second)
     assert (whole - 1).abs().max() > 0.5
     assert (whole - product).abs().max() < 0.1
+
+
+@pytest.mark.parametrize("padding", ["zeros", "border"])
+def test_where_a_box_can_land_holds_all_that_sees_it_and_little_else(padding: str) -> None:
+    shape = (20, 24, 28)
+    field = smooth_field(shape, 3.0) + 2.0
+    positions = identity(shape, field) + field
+    boxes = [(slice(5, 9), slice(8, 15), slice(3, 7)), (slice(0, 5), slice(0, 24), slice(23, 28))]
+    beyond = (slice(40, 44), slice(1, 5), slice(1, 5))
+    *found, nowhere = landings(positions, [*boxes, beyond], shape if padding == "border" else None)
+    assert nowhere is None
+    for box, part in zip(boxes, found, strict=True):
+        assert part is not None
+        image = torch.zeros(1, 1, *shape, dtype=field.dtype)
+        image[(..., *box)] = 1
+        seen = sample(image, positions, padding=padding) > 0
+        assert seen.any()
+        outside = torch.ones_like(seen)
+        outside[(..., *part)] = False
+        assert not (seen & outside).any()
+        sizes = [(n.stop - n.start, b.stop - b.start) for n, b in zip(part, box, strict=True)]
+        assert all(size <= own + 8 for size, own in sizes)
 
 
 def test_batches_are_warped_one_by_one() -> None:

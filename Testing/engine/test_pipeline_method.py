@@ -250,7 +250,7 @@ def test_a_structure_is_looked_for_wherever_the_field_can_have_put_it(
     carried = propagate(inputs, field)
     found = fuse(inputs, field, carried, proposal)
     everywhere = tuple(slice(None) for _ in range(3))
-    monkeypatch.setattr("JointRegSegLib.pipeline.fuse._landing", lambda *_: everywhere)
+    monkeypatch.setattr("JointRegSegLib.pipeline.fuse.landings", lambda _, boxes: [everywhere] * len(boxes))
     whole = fuse(inputs, field, carried, proposal)
     assert np.array_equal(found.labels.array, whole.labels.array)
     assert found.confidence is not None

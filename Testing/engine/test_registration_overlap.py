@@ -49,9 +49,11 @@ def test_the_force_is_the_slope_of_the_value() -> None:
         assert (ahead - behind) / 0.1 == pytest.approx(predicted, rel=0.05), seed
 
 
+@pytest.mark.parametrize("few_voxels", [0, 1_000_000])
 @pytest.mark.parametrize("swapped", [False, True])
-def test_boxes_leave_out_nothing_that_pulls(swapped: bool) -> None:
+def test_boxes_leave_out_nothing_that_pulls(swapped: bool, few_voxels: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Labels spread thinly over the whole grid on one side, displaced by several voxels: as without any box."""
+    monkeypatch.setattr("JointRegSegLib.registration.overlap._FEW_VOXELS", few_voxels)
     thin = stored(*(0.4 * noise(SHAPE, 2, 5).float().softmax(1)).split(1, 1))
     fixed, moving = (MOVING, thin) if swapped else (thin, MOVING)
     pull = LabelOverlap(fixed, moving)
