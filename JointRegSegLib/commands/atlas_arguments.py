@@ -8,6 +8,7 @@ from typing import Any
 
 from ..job import Atlas, Code, Fusion, JobError
 from ..library.opening import open_library
+from .common import given
 
 
 def add_atlases(scans: argparse._ArgumentGroup) -> None:
@@ -62,17 +63,11 @@ def named_atlases(arguments: argparse.Namespace, landmarks: Path | None = None) 
     """
     images = arguments.atlas
     if arguments.library is not None:
-        of_atlases = {
-            "--atlas": images,
-            "--atlas-labels": arguments.atlas_labels,
-            "--label-table": arguments.label_table,
-            "--atlas-name": arguments.atlas_name,
-            "--atlas-mask": arguments.atlas_mask,
-            "--atlas-landmarks": landmarks,
-        }
-        if given := [flag for flag, value in of_atlases.items() if value]:
+        of_atlases = given(arguments, "--atlas", "--atlas-labels", "--label-table", "--atlas-name", "--atlas-mask")
+        of_atlases += [] if landmarks is None else ["--atlas-landmarks"]
+        if of_atlases:
             raise _invalid(
-                f"The command has --library {arguments.library} and {', '.join(given)} too.",
+                f"The command has --library {arguments.library} and {', '.join(of_atlases)} too.",
                 "A library brings its scans, labels and names; leave either out.",
             )
         return open_library(arguments.library).atlases

@@ -21,6 +21,7 @@ from ..job.errors import EXIT_BAD_INPUT, EXIT_OK
 from ..library.opening import open_library
 from ..service.client import probe
 from ..training.card import load_card
+from .common import given
 from .registration_arguments import add_registration, registration_of
 
 
@@ -60,9 +61,8 @@ def batch(arguments: argparse.Namespace) -> int:
         arguments.refuse("--scheduler and --slurm exclude each other")
     if arguments.scheduler and arguments.workers is not None:
         arguments.refuse("--workers and --scheduler exclude each other: the scheduler's workers say how many cases run")
-    of_jobs = {"--partition": arguments.partition, "--account": arguments.account, "--walltime": arguments.walltime}
-    if not arguments.slurm and (given := [flag for flag, value in of_jobs.items() if value is not None]):
-        arguments.refuse(f"{', '.join(given)}: only with --slurm")
+    if not arguments.slurm and (of_jobs := given(arguments, "--partition", "--account", "--walltime")):
+        arguments.refuse(f"{', '.join(of_jobs)}: only with --slurm")
     if arguments.workers is not None and arguments.workers < 1:
         arguments.refuse("--workers is a number of 1 or more")
     tell = (lambda line: None) if arguments.quiet else functools.partial(print, file=sys.stderr, flush=True)

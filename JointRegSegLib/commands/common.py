@@ -16,6 +16,11 @@ def add_machine(command: argparse._ActionsContainer) -> None:
     command.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
+def given(arguments: argparse.Namespace, *flags: str) -> list[str]:
+    """Those of these flags that the command line has; without them they have to be None or an empty list."""
+    return [flag for flag in flags if getattr(arguments, flag[2:].replace("-", "_")) not in (None, [])]
+
+
 def print_table(rows: Sequence[Sequence[str]]) -> None:
     """Print rows of equal length in columns as wide as they need."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import csv
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -228,6 +231,39 @@ def test_evaluate_looks_at_the_fields_jacobian(tmp_path: Path, capsys: pytest.Ca
     rows = {line.rsplit("  ", 1)[0].strip(): line.split()[-1] for line in lines}
     assert rows["Jacobian minimum"] == rows["Jacobian maximum"] == "1.5000"
     assert rows["SDlogJ"] == "0.0000"
+
+
+def _own_flags() -> list[tuple[str, str]]:
+    """The flags that only one of the two things that `evaluate` scores has, each with a value that it takes."""
+    top = next(a for a in cli.parser()._actions if isinstance(a, argparse._SubParsersAction))
+    actions = [action for action in top.choices["evaluate"]._actions if action.nargs != 0]
+    named = {action.option_strings[-1]: str(next(iter(action.choices or "3"))) for action in actions}
+    return [(flag, value) for flag, value in named.items() if flag != "--model"]
+
+
+@pytest.mark.parametrize(("flag", "value"), _own_flags())
+def test_evaluate_passes_over_no_flag(flag: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the one thing it is refused by its name; with the other it counts, and only the files are missing."""
+    refused = 0
+    for words in (["--labels", "l", "--reference", "r"], ["--model", "m", "--data", "d", "--output", "o"]):
+        with contextlib.suppress(SystemExit):
+            cli.main(["evaluate", *words, flag, value])
+        refused += f"error: {flag}: " in capsys.readouterr().err
+    assert refused == (2 if flag == "--mask" else 1)  # without --field a mask is of no use either
+
+
+def test_evaluate_names_the_choices_of_a_mistyped_start(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["evaluate", "--model", "m", "--data", "d", "--output", "o", "--start", "as-palced"])
+    assert re.search(r"--start.*as-palced.*auto.*as-placed", capsys.readouterr().err)
+
+
+def test_evaluate_is_quiet_when_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_label_map(tmp_path / "labels.nii.gz", _boxes(0, (1,)))
+    both = ["--labels", str(tmp_path / "labels.nii.gz"), "--reference", str(tmp_path / "labels.nii.gz")]
+    assert cli.main(["evaluate", *both, "--csv", str(tmp_path / "scores.csv"), "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert (tmp_path / "scores.csv").read_text().startswith("group,name,value,unit")
 
 
 def test_evaluate_refuses_what_it_cannot_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
