@@ -23,6 +23,8 @@ from .similarity import Pull, pull_of
 _ONE = 255.0
 _MARGIN = 4
 _FEW_VOXELS = 16_000
+_LEAST = 10
+"""Of 255. A network's shares below it lie everywhere; boxes that held them would hold the whole volume."""
 _SLOPE = (2, 2, 2)
 """Voxels around a structure: one where its share is zero and its slope is not, and its neighbour, for that slope."""
 
@@ -136,10 +138,10 @@ def _sureness(shares: Tensor) -> Tensor:
 
 
 def _box(shares: Tensor) -> Box | None:
-    """The box of all voxels (D, H, W) with a share; None where there is none."""
+    """The box of all voxels (D, H, W) with a share of at least 4 %; None where there is none."""
     sides = []
     for axis in range(shares.dim()):
-        filled = (shares > 0).movedim(axis, 0).flatten(1).any(1).nonzero()
+        filled = (shares >= _LEAST).movedim(axis, 0).flatten(1).any(1).nonzero()
         if not len(filled):
             return None
         sides.append(slice(int(filled[0]), int(filled[-1]) + 1))
