@@ -74,10 +74,10 @@ def presets(method: str) -> dict[str, Path]:
 
 
 def read_settings(method: str, path: Path) -> AnySettings:
-    """The settings in a TOML file, a preset or one upon it; `JobError` as of `training.config.read_config`."""
+    """The settings in a TOML file, a preset or one upon it by path or name; `JobError` as of `config.read_config`."""
     from JointRegSegLib.training.config import read_config
 
-    return read_config(path, _room(method).Settings)
+    return read_config(path, _room(method).Settings, presets(method))
 
 
 def build(method: str, config: AnySettings | Mapping[str, Any], classes: int) -> JointModel:

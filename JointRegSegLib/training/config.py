@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import types
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -15,15 +16,17 @@ from .ranges import Range
 Config = TypeVar("Config")
 
 
-def read_config(path: Path, schema: type[Config]) -> Config:
+def read_config(path: Path, schema: type[Config], presets: Mapping[str, Path] = types.MappingProxyType({})) -> Config:
     """The configuration in a TOML file, as a dataclass whose fields are values or sections (dataclasses again).
 
-    `base = "other.toml"`, relative to the file, is read first; the file's own values replace the base's key by key.
+    `base = "other.toml"`, relative to the file, or the name of one of the presets, is read first; the file's own values
+    replace the base's key by key.
 
     Raises `JobError`: FILE_MISSING; REQUEST_INVALID for text that is no TOML, a key that the schema does not know, a
-    value of another kind or beyond its `ranges.Range`, a missing value, or files that are each other's base.
+    value of another kind or beyond its `ranges.Range`, a missing value, a base that is neither a .toml file nor a
+    preset, or files that are each other's base.
     """
-    return build(schema, _merged(Path(path), ()), str(path))
+    return build(schema, _merged(Path(path), presets, ()), str(path))
 
 
 def build(schema: type[Config], values: dict[str, Any], source: str) -> Config:
@@ -31,7 +34,7 @@ def build(schema: type[Config], values: dict[str, Any], source: str) -> Config:
     return _section(schema, values, source, "")
 
 
-def _merged(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+def _merged(path: Path, presets: Mapping[str, Path], above: tuple[Path, ...]) -> dict[str, Any]:
     path = path.resolve()
     if path in above:
         raise _invalid(str(path), "it is its own base")
@@ -44,7 +47,12 @@ def _merged(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     base = own.pop("base", None)
     if not isinstance(base, str | None):
         raise _invalid(str(path), f"base is {base!r}, not str")
-    return own if base is None else _over(_merged(path.parent / base, (*above, path)), own)
+    if base is None:
+        return own
+    if base not in presets and not base.endswith(".toml"):
+        known = f"one of {', '.join(presets)} or " if presets else ""
+        raise _invalid(str(path), f"base is {base!r}, not {known}a .toml file")
+    return _over(_merged(presets.get(base, path.parent / base), presets, (*above, path)), own)
 
 
 def _over(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:

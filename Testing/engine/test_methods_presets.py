@@ -57,6 +57,13 @@ def test_a_row_of_an_ablation_switches_one_thing(method: str, name: str) -> None
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 3
 
 
+@pytest.mark.parametrize("method", methods.METHODS)
+def test_a_users_file_stands_on_a_preset_by_its_name(method: str, tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text('base = "small"\n[trainer]\nseed = 77\n')
+    ours, small = flat(method, tmp_path / "own.toml"), flat(method, methods.presets(method)["small"])
+    assert {key: ours[key] for key in ours if ours[key] != small[key]} == {"trainer.seed": 77}
+
+
 def _unbounded(kind: Any, name: str) -> list[str]:
     """Numbers in a configuration that may be anything."""
     if is_dataclass(kind):

@@ -113,6 +113,20 @@ def test_files_that_are_each_others_base_are_told(tmp_path: Path) -> None:
     check_error(caught.value, Code.REQUEST_INVALID, "a.toml", "base is 3")
 
 
+def test_a_base_is_a_preset_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "presets").mkdir()
+    read(tmp_path, "base = '../base.toml'\n[model]\nwidth = 16", "presets/wide.toml")
+    known = {"wide": tmp_path / "presets" / "wide.toml"}
+    (tmp_path / "wide.toml").write_text("base = 'wide'\n[model]\nleak = 0.1")  # its own name is no path of its own
+    row = read_config(tmp_path / "wide.toml", Toy, known)
+    assert (row.model.width, row.model.leak, row.model.norm) == (16, 0.1, "none")
+    (tmp_path / "wide.toml").write_text("base = 'wode'")
+    for presets, words in ((known, "not one of wide or a .toml file"), ({}, "not a .toml file")):
+        with pytest.raises(JobError) as caught:
+            read_config(tmp_path / "wide.toml", Toy, presets)
+        check_error(caught.value, Code.REQUEST_INVALID, "wide.toml", f"base is 'wode', {words}")
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
