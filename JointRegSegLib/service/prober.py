@@ -8,9 +8,28 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from ..job import Event, Kind
+from ..job import Code, Event, JobError, Kind
 from .asking import answer
+from .requirements import NEEDED, shortcomings
 from .torch_state import TorchDevice, load_torch
+
+
+def load() -> Any:
+    """PyTorch, where a run finds all else that it needs too.
+
+    Raises `JobError`: TORCH_MISSING, with what else is missing; TORCH_BROKEN; WORKER_NOT_STARTED where PyTorch is there
+    and something else is not.
+    """
+    lacking = shortcomings()
+    try:
+        torch = load_torch()
+    except JobError as error:
+        if lacking and error.code is Code.TORCH_MISSING:
+            raise JobError(error.code, f"{error.message.rstrip('.')}, which {lacking}.", NEEDED) from error
+        raise
+    if lacking:
+        raise JobError(Code.WORKER_NOT_STARTED, f"{sys.executable} {lacking}.", NEEDED)
+    return torch
 
 
 def describe(torch: Any) -> Event:
@@ -46,4 +65,4 @@ def _free_gb() -> float | None:
 
 
 if __name__ == "__main__":
-    sys.exit(answer(lambda: describe(load_torch())))
+    sys.exit(answer(lambda: describe(load())))
