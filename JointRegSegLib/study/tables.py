@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..job import Code, JobError
+from ..extras import load_extra
 from .evaluate import Arm, Record
 
 CSV, MARKDOWN, PICTURE = "table.csv", "table.md", "dice.png"
@@ -110,15 +110,12 @@ def markdown(found: Sequence[Cell]) -> str:
 
 
 def draw(picture: Path, records: Sequence[Record]) -> None:
-    """Box plots of each structure's Dice, an arm beside the other; `JobError` where matplotlib is missing."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as problem:
-        raise JobError(Code.REQUEST_INVALID, "matplotlib is not installed.", "pip install matplotlib") from problem
+    """Box plots of each structure's Dice, an arm beside the other; `JobError` EXTRA_MISSING without matplotlib."""
     sources = [source for source in SOURCES if any(source in record.dice for record in records)]
     structures = list(dict.fromkeys(name for r in records for score in r.dice.values() for name in score))
     arms = [arm for arm in TITLES if any(record.arm == arm.value for record in records)]
-    figure = Figure(figsize=(max(6.0, 0.5 * len(structures) * len(arms)), 3.2 * len(sources)), layout="constrained")
+    size = (max(6.0, 0.5 * len(structures) * len(arms)), 3.2 * len(sources))
+    figure = load_extra("matplotlib.figure", "report", "The picture").Figure(figsize=size, layout="constrained")
     for axes, source in zip(np.atleast_1d(figure.subplots(len(sources), sharex=True)), sources, strict=True):
         for place, arm in enumerate(arms):
             own = [r.dice[source] for r in records if r.arm == arm.value and source in r.dice]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..job import Code, JobError
+from ..extras import load_extra
 from ..job.filesystem import replace_file
 
 Series = dict[str, tuple[list[int], list[float]]]
@@ -58,13 +58,9 @@ def series_of(path: Path) -> Series:
 
 
 def draw(path: Path, picture: Path) -> None:
-    """Draw a curve file as a picture, losses above and scores below; `JobError` where matplotlib is missing."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as problem:
-        raise _missing("matplotlib") from problem
+    """Draw a curve file as a picture, losses above and scores below; `JobError` EXTRA_MISSING without matplotlib."""
     series = series_of(path)
-    figure = Figure(figsize=(8, 8), layout="constrained")
+    figure = load_extra("matplotlib.figure", "report", "The picture").Figure(figsize=(8, 8), layout="constrained")
     for axes, scores, title in zip(
         figure.subplots(2, sharex=True), (False, True), ("losses", "validation"), strict=True
     ):
@@ -79,16 +75,11 @@ def draw(path: Path, picture: Path) -> None:
 
 
 def write_tensorboard(path: Path, folder: Path) -> None:
-    """Write a curve file as TensorBoard's logs; `JobError` where tensorboard is missing."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as problem:
-        raise _missing("tensorboard") from problem
+    """Write a curve file as TensorBoard's logs; `JobError` EXTRA_MISSING without tensorboard."""
+    load_extra("tensorboard.summary.writer.event_file_writer", "train", "The log for TensorBoard")
+    from torch.utils.tensorboard import SummaryWriter  # which stands on it
+
     with SummaryWriter(str(folder)) as writer:
         for name, (steps, values) in series_of(path).items():
             for step, value in zip(steps, values, strict=True):
                 writer.add_scalar(name, value, step)
-
-
-def _missing(library: str) -> JobError:
-    return JobError(Code.REQUEST_INVALID, f"{library} is not installed.", f"pip install {library}")

@@ -16,12 +16,12 @@ import pytest
 import torch
 
 from JointRegSegLib import cli
-from JointRegSegLib.job import Code
+from JointRegSegLib.job import Code, JobError
 from JointRegSegLib.pipeline.trained import TrainedModel
 from JointRegSegLib.study import evaluate as evaluate_module
 from JointRegSegLib.study.evaluate import Arm, Record
 from JointRegSegLib.study.peak import PeakMemory
-from JointRegSegLib.study.tables import MEAN, cells, markdown, write_tables
+from JointRegSegLib.study.tables import MEAN, cells, draw, markdown, write_tables
 from JointRegSegLib.study.train import Trained
 from JointRegSegLib.training.card import Card, load_card
 from Testing.engine.model_cases import trained_on_boxes
@@ -155,6 +155,13 @@ def test_an_evaluation_that_was_broken_off_goes_on(
         assert cli.main(_command(trained, tmp_path / "out", *more, *other)) == 2
         assert "error [output-exists]" in capsys.readouterr().err
     assert records.read_text().splitlines() == lines
+
+
+def test_a_picture_without_its_library_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(JobError, match=r"needs matplotlib.*'jointregseg\[report\]'") as caught:
+        draw(tmp_path / "dice.png", _records({"one": 1.0}))
+    assert caught.value.code is Code.EXTRA_MISSING
 
 
 def test_a_record_is_read_as_it_was_written() -> None:

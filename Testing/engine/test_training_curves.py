@@ -68,12 +68,14 @@ def test_a_missing_library_is_named(path: Path) -> None:
         f"path = Path({str(path)!r})\n"
         "for show in (draw, write_tensorboard):\n"
         "    try: show(path, path.parent / 'x')\n"
-        "    except JobError as problem: print(problem)\n"
+        "    except JobError as problem: print(problem.code.value, problem)\n"
     )
     run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert run.stdout.splitlines() == [
-        "matplotlib is not installed. pip install matplotlib",
-        "tensorboard is not installed. pip install tensorboard",
+        "extra-missing The picture needs matplotlib, which is not installed. "
+        "Install the extra report: pip install 'jointregseg[report]'",
+        "extra-missing The log for TensorBoard needs tensorboard, which is not installed. "
+        "Install the extra train: pip install 'jointregseg[train]'",
     ], run.stderr
 
 
