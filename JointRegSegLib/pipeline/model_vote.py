@@ -15,7 +15,7 @@ from ..fusion import Opinion, Stack, learned_weight
 from ..job import Fusion, Request
 from ..job.request import OPTIMISATION
 from ..registration import inside
-from ..volumes import Grid, Volume, read_field, read_volume
+from ..volumes import Volume, read_field, read_volume
 from .progress import Progress
 
 _EVERY = 2
@@ -50,7 +50,7 @@ def model_vote(
     if not (request.model_votes and model.use(request.refinement).fused):
         return None
     values = np.array([0, *(label.value for label in model.structures)], np.uint16)
-    lattice = _part(target.grid, box)
+    lattice = target.grid.part(box)
 
     def said() -> Iterator[NDArray[np.float16]]:
         for image, field in registered:
@@ -67,11 +67,6 @@ def model_vote(
     places = affine_positions(lattice, grid, np.eye(4), probabilities)
     known = inside(places, grid.shape)[0, 0].numpy()
     return Opinion(values, _sampled(probabilities, places), weight, known)
-
-
-def _part(grid: Grid, box: Box) -> Grid:
-    first = (box[2].start, box[1].start, box[0].start)
-    return grid.box(first, (box[2].stop - first[0], box[1].stop - first[1], box[0].stop - first[2]))
 
 
 def _thinned(stack: Stack) -> Stack:

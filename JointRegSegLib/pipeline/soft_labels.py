@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from ..fields import Matrix, affine_positions, coarsened, sample
+from ..fields import Box, Matrix, affine_positions, coarsened, sample
 from ..volumes import Grid, LabelMap
 
 _ONE = 255.0
@@ -30,29 +30,35 @@ def soft_labels(labels: LabelMap, groups: Sequence[Sequence[int]], grid: Grid, m
         like: a tensor of the wanted floating type and device while computing.
     """
     found = torch.zeros(1, len(groups), *grid.shape, dtype=torch.uint8, device=like.device)
+    places = ndimage.find_objects(labels.array.astype(np.int32))
     for channel, values in enumerate(groups):
-        mask = np.isin(labels.array, values)
-        box = _box(mask, labels.grid, grid, matrix)
-        if box is None:
+        boxes = [places[value - 1] for value in values if 0 < value <= len(places)]
+        held = _held([box for box in boxes if box is not None], labels.grid, grid)
+        seen = None if held is None else _seen(labels.grid.part(held), grid, matrix)
+        if held is None or seen is None:
             continue
-        size = [side.stop - side.start for side in box]
-        part = grid.box((box[2].start, box[1].start, box[0].start), (size[2], size[1], size[0]))
-        share = torch.from_numpy(mask.astype(np.float32))[None, None].to(like)
+        share = torch.from_numpy(np.isin(labels.array[held], values).astype(np.float32))[None, None].to(like)
         share = coarsened(share, labels.grid.spacing, grid.spacing)
-        places = affine_positions(part, labels.grid, matrix, like)
-        found[(0, channel, *box)] = stored(sample(share, places, padding="zeros"))[0, 0]
+        points = affine_positions(grid.part(seen), labels.grid.part(held), matrix, like)
+        found[(0, channel, *seen)] = stored(sample(share, points, padding="zeros"))[0, 0]
     return found
 
 
-def _box(mask: NDArray[np.bool_], own: Grid, grid: Grid, matrix: Matrix) -> tuple[slice, slice, slice] | None:
-    """The box of voxels (d, h, w) of a grid that sees a mask on its own grid; None where it sees nothing."""
-    sides = ndimage.find_objects(mask.view(np.uint8))[0] if mask.any() else None
-    if sides is None:
+def _held(boxes: Sequence[tuple[slice, ...]], own: Grid, grid: Grid) -> Box | None:
+    """The voxels (d, h, w) of the labels' own grid that hold these boxes and what they are smoothed into."""
+    if not boxes:
         return None
-    reach = _BLURRED * np.maximum(np.array(grid.spacing) / np.array(own.spacing), 1.0)
-    low = np.array([side.start for side in reversed(sides)]) - reach
-    high = np.array([side.stop - 1 for side in reversed(sides)]) + reach
-    corners = own.to_lps(np.array(list(itertools.product(*zip(low, high, strict=True)))))
+    sides = []
+    for axis, n in enumerate(own.shape):
+        reach = math.ceil(_BLURRED * max(grid.spacing[2 - axis] / own.spacing[2 - axis], 1.0))
+        first, last = min(box[axis].start for box in boxes), max(box[axis].stop for box in boxes)
+        sides.append(slice(max(first - reach, 0), min(last + reach, n)))
+    return sides[0], sides[1], sides[2]
+
+
+def _seen(held: Grid, grid: Grid, matrix: Matrix) -> Box | None:
+    """The voxels (d, h, w) of a grid that may see another one; None where it sees nothing."""
+    corners = held.to_lps(np.array(list(itertools.product(*((-1.0, float(n)) for n in held.size)))))
     behind = np.linalg.inv(matrix) @ np.vstack([corners.T, np.ones(len(corners))])
     index = grid.to_index(behind[:3].T)[:, ::-1]
     first = np.maximum(np.floor(index.min(0)), 0).astype(int)

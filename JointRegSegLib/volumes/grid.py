@@ -84,6 +84,11 @@ class Grid:
         """The part of the lattice that begins at index `start` and has `size` voxels; may reach beyond this grid."""
         return Grid(size, self.spacing, _triple(self.to_lps(start)), self.direction)
 
+    def part(self, box: tuple[slice, slice, slice]) -> Grid:
+        """The part of the lattice in a box of the arrays on it, (k, j, i)."""
+        k, j, i = box
+        return self.box((i.start, j.start, k.start), (i.stop - i.start, j.stop - j.start, k.stop - k.start))
+
     def resized(self, size: tuple[int, int, int]) -> Grid:
         """A grid of `size` voxels whose outer voxel centres lie on this grid's (align_corners=True)."""
         old, new = np.asarray(self.size) - 1.0, np.maximum(np.asarray(size) - 1.0, 1.0)
