@@ -108,8 +108,9 @@ class TrainSection:
 
     def _line(self, reason: str) -> str:
         session = self.session
-        if session is None:
-            return reason or _("Ready.")
+        return (reason or _("Ready.")) if session is None else "\n".join((self._line_of(session), *session.cautions))
+
+    def _line_of(self, session: TrainingSession) -> str:
         if session.is_stopping and session.is_active:
             return _("Stopping after the present step...")
         if session.is_active:

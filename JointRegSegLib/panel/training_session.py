@@ -36,6 +36,7 @@ class TrainingSession:
     Attributes:
         event: the newest progress event, or None.
         note: the newest remark.
+        cautions: what the user should know, to the end.
         trained: how it ended, or None.
         error: why it failed, or None.
     """
@@ -44,6 +45,7 @@ class TrainingSession:
         self.request = request
         self.event: Event | None = None
         self.note = ""
+        self.cautions: list[str] = []
         self.trained: Trained | None = None
         self.error: JobError | None = None
         self.is_stopping = False
@@ -89,8 +91,10 @@ class TrainingSession:
         for event in job.drain():
             if event.kind is Kind.PROGRESS:
                 self.event = event
-            elif event.kind in (Kind.LOG, Kind.CAUTION):
+            elif event.kind is Kind.LOG:
                 self.note = event.message
+            elif event.kind is Kind.CAUTION:
+                self.cautions.append(event.message)
         if outcome is not None:
             self._timer.stop()
             self._job = None

@@ -28,7 +28,7 @@ from ..training.distributed import team
 from ..training.few_shot import FewShotView
 from ..training.label_maps import load_label_maps
 from ..training.phases import training_only
-from ..training.subjects import Split, Subject, read_label_maps, read_subjects
+from ..training.subjects import Split, Subject, read_label_maps, read_subjects, why_none_validates
 from ..training.trainer import CHECKPOINT, CURVES, Outcome, Trainer
 from ..training.validation import validation_scores
 from ..volumes import read_label_table
@@ -40,6 +40,7 @@ PICTURE = "curves.png"
 TENSORBOARD = "tensorboard"
 
 _TOLD_EVERY = 0.5
+_NOT_VALIDATED = "The model keeps the weights of its last step, and nothing tells how good they are."
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,8 @@ def train(asked: Training, report: Callable[[Event], None], stop: Callable[[], b
             f"{len(dataset.unlabelled)} unlabelled scans, {len(dataset.validation)} to validate, "
             f"{dataset.structures.classes - 1} structures, grid {'x'.join(map(str, dataset.frame.size))}."
         )
+        if reason := why_none_validates(subjects):
+            teller.caution("no-validation", f"{reason} {_NOT_VALIDATED}")
         trainer = Trainer(
             model,
             procedure,
@@ -274,6 +277,9 @@ class _Teller:
 
     def log(self, message: str) -> None:
         self._report(Event(Kind.LOG, message))
+
+    def caution(self, code: str, message: str) -> None:
+        self._report(Event(Kind.CAUTION, message, code=code))
 
     def reading(self, message: str) -> None:
         self._report(Event(Kind.PROGRESS, message, "read", 0.0))

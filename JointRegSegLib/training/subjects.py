@@ -87,6 +87,16 @@ def read_label_maps(source: Path) -> tuple[Subject, ...]:
     return found
 
 
+def why_none_validates(subjects: Iterable[Subject]) -> str:
+    """Why no scan measures the model while it trains, as a sentence; empty where one does."""
+    validating = [subject for subject in subjects if subject.split is Split.VALIDATE]
+    if any(subject.label is not None for subject in validating):
+        return ""
+    if not validating:
+        return "No scan is for validation."
+    return f"No scan validates, for want of labels of {', '.join(subject.id for subject in validating)}."
+
+
 def data_invalid(source: Path, what: str, advice: str) -> JobError:
     """The error for a set of scans that cannot be used."""
     return JobError(Code.DATA_INVALID, f"The data in {source} cannot be used: {what}.", advice)

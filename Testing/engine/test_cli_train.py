@@ -48,6 +48,7 @@ def test_training_ends_with_a_package_that_knows_what_it_is(
     assert "25 steps" in said.out
     assert "validation Dice, segmentation" in said.out
     assert "2 labelled and 2 unlabelled scans, 2 to validate" in said.err
+    assert "caution" not in said.err
     assert "train: step 1 of about 25" in said.err
     card = load_card(model)
     assert (card.method, card.licence, card.size) == ("deepatlas", "free for all", SIZE)
@@ -64,6 +65,17 @@ def test_training_ends_with_a_package_that_knows_what_it_is(
 def test_every_labelled_training_scan_counts_unless_told_otherwise(data: Path, tmp_path: Path) -> None:
     assert cli.main(_command(data, tmp_path / "out", "--max-minutes", "0.0001", "--quiet")) == 0
     assert load_card(tmp_path / "out" / "model.safetensors").training["labelled"] == 4
+
+
+def test_a_training_that_nothing_validates_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = write_boxes(tmp_path / "boxes")
+    for name in ("04", "05"):
+        (data / f"{name}_labels.nii.gz").unlink()
+    assert cli.main(_command(data, tmp_path / "out", "--max-minutes", "0.0001")) == 0
+    said = capsys.readouterr().err
+    assert "4 labelled and 0 unlabelled scans, 0 to validate" in said
+    assert "caution [no-validation]: No scan validates, for want of labels of 04_mr, 05_mr. The model keeps" in said
+    assert load_card(tmp_path / "out" / "model.safetensors").scores == {}
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends SIGINT as a POSIX shell does")

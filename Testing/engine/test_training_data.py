@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from JointRegSegLib.training.dataset import DataConfig, load_dataset
 from JointRegSegLib.training.few_shot import FewShotView
 from JointRegSegLib.training.frame import Frame, scaled
 from JointRegSegLib.training.structures import Structures
-from JointRegSegLib.training.subjects import Split, Subject, read_subjects
+from JointRegSegLib.training.subjects import Split, Subject, read_subjects, why_none_validates
 from JointRegSegLib.training.trainer import CURVES, Trainer, TrainerConfig
 from JointRegSegLib.volumes import Grid, Label, LabelMap, LabelTable, Volume, reorient
 from Testing.engine.tensor_cases import GEOMETRIES, texture
@@ -107,6 +108,15 @@ def test_a_view_keeps_the_first_labels_and_no_test_subject() -> None:
     assert [s.id for s in view.labelled] == ["1", "2"]
     assert [(s.id, s.label) for s in view.unlabelled] == [("3", None), ("4", None)]
     assert [s.id for s in view.validation] == ["5"]
+
+
+def test_why_no_scan_validates_is_told() -> None:
+    subjects = subjects_of(*[Split.TRAIN] * 2, *[Split.VALIDATE] * 2)
+    assert why_none_validates(subjects) == ""
+    bare = [replace(s, label=None) if s.split is Split.VALIDATE else s for s in subjects]
+    assert why_none_validates(bare) == "No scan validates, for want of labels of 2, 3."
+    assert why_none_validates([*bare[:3], subjects[3]]) == ""
+    assert why_none_validates(subjects[:2]) == "No scan is for validation."
 
 
 @pytest.mark.parametrize("labelled", [-1, 5])

@@ -115,6 +115,22 @@ def test_training_gets_what_the_panel_shows_and_tells_how_far_it_is(
     assert ready.trainProgressBar.value == 70
 
 
+def test_a_caution_stays_beside_the_progress_and_the_end(
+    ready: Any, trainings: list[FakeTraining], tmp_path: Path
+) -> None:
+    click(ready.trainButton)
+    trainings[0].events += [
+        Event(Kind.CAUTION, "No scan is for validation.", code="no-validation"),
+        Event(Kind.PROGRESS, "step 7 of about 100", "train", 0.07),
+    ]
+    wait_until(lambda: "step 7" in ready.trainStatusLabel.text)
+    assert ready.trainStatusLabel.text.endswith("\nNo scan is for validation.")
+    trainings[0].trained = Trained(tmp_path / "trained" / "model.safetensors", True, 100, 1.5, {})
+    trainings[0].outcome = Outcome()
+    wait_until(lambda: "is finished" in ready.trainStatusLabel.text)
+    assert ready.trainStatusLabel.text.endswith("\nNo scan is for validation.")
+
+
 def test_stop_and_resume(ready: Any, trainings: list[FakeTraining], tmp_path: Path) -> None:
     click(ready.trainButton)
     click(ready.stopTrainButton)
