@@ -75,7 +75,7 @@ def jobs(module: Any, monkeypatch: pytest.MonkeyPatch) -> list[FakeJob]:
 def errors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The texts of the error boxes that were shown."""
     shown: list[str] = []
-    monkeypatch.setattr("slicer.util.errorDisplay", shown.append)
+    monkeypatch.setattr("slicer.util.errorDisplay", lambda text, detailedText="": shown.append(text))
     return shown
 
 

@@ -85,26 +85,20 @@ def test_closing_the_panel_ends_the_process(toy: StartToy, widget: Any, chosen: 
 
 
 def test_a_crash_is_told_with_the_workers_last_words(
-    toy: StartToy, widget: Any, chosen: Nodes, monkeypatch: pytest.MonkeyPatch
+    toy: StartToy, widget: Any, chosen: Nodes, errors: list[str]
 ) -> None:
-    shown: list[str] = []
-    monkeypatch.setattr("slicer.util.errorDisplay", shown.append)
     toy("crash")
     click(widget.panel.ui.runButton)
     wait_until(lambda: state(widget) == "failed")
     assert widget.panel.session.error.code is Code.WORKER_DIED
-    assert "the end is near" in shown[0]
+    assert "the end is near" in errors[0]
 
 
-def test_an_error_of_the_pipeline_is_told(
-    toy: StartToy, widget: Any, chosen: Nodes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shown: list[str] = []
-    monkeypatch.setattr("slicer.util.errorDisplay", shown.append)
+def test_an_error_of_the_pipeline_is_told(toy: StartToy, widget: Any, chosen: Nodes, errors: list[str]) -> None:
     toy("refuse")
     click(widget.panel.ui.runButton)
     wait_until(lambda: state(widget) == "failed")
-    assert shown == ["The image 東京.nii is constant.\n\nGive an image that shows something."]
+    assert errors == ["The image 東京.nii is constant.\n\nGive an image that shows something."]
 
 
 def test_a_small_phantom_is_segmented_from_click_to_nodes(widget: Any, tmp_path: Path) -> None:
