@@ -307,15 +307,15 @@ class JointRegSegLogic(ScriptedLoadableModuleLogic):
         """Train a method and wait.
 
         :param onEvent: called with every `JointRegSegLib.job.Event`.
-        :param settings: method, data, output, preset, labelled, max_minutes, resume, licence: see
+        :param settings: method, data and output; preset, labelled, max_minutes, resume, licence, device ("auto", "cpu",
+          "cuda" or "mps"), seed, table (file with names and colors of the labels) and threads: see
           `JointRegSegLib.service.training_client.TrainingRequest`.
         :return: `JointRegSegLib.service.training_client.Trained`, with the ``model``'s file and its ``scores``.
+        :raises JointRegSegLib.job.JobError: why there is no model.
         """
         from JointRegSegLib.panel import console
-        from JointRegSegLib.service.training_client import TrainingRequest
 
-        paths = {key: Path(settings.pop(key)) for key in ("data", "output")}
-        return console.train(TrainingRequest(**paths, **settings), onEvent)
+        return console.train(console.training_of(**settings), onEvent)
 
     def loadSampleData(self) -> tuple[Any, Any, Any]:
         """Generate the phantom pair and load it. Nothing is downloaded.

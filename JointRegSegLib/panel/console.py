@@ -120,6 +120,21 @@ def check_model(name: str) -> str:
     return check_in_child(find_model(Path(name)), chosen_python())
 
 
+def training_of(*, data: Any, output: Any, device: str = "auto", table: Any = None, **more: Any) -> TrainingRequest:
+    """What to train; what each setting is, is said at `JointRegSegLogic.train`.
+
+    Raises:
+        JobError: REQUEST_INVALID for a device that does not exist.
+    """
+    return TrainingRequest(
+        data=Path(data),
+        output=Path(output),
+        device=find_choice(Device, device, "device"),
+        table=None if table is None else Path(table),
+        **more,
+    )
+
+
 def train(request: TrainingRequest, on_event: Callable[[Event], None] | None = None) -> Trained:
     """Train and wait; `JobError` says why there is no model."""
     return start_training(request, chosen_python()).join(on_event)

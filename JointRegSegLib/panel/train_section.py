@@ -10,7 +10,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from ..job import JobError
+from ..job import Device, JobError
 from ..methods import METHODS, PRESET, presets
 from ..scene import AtlasSource, write_training_set
 from ..service.training_client import CURVES, MODEL, TrainingRequest
@@ -56,7 +56,7 @@ class TrainSection:
         self._on_method()
 
     def watch(self, parameters: Any) -> None:
-        """The lists of this parameter node are the scans of the scene; None has none."""
+        """Take scans of the scene from the lists of this parameter node, and its device; None has neither."""
         self._parameters = parameters
 
     def close(self) -> None:
@@ -177,6 +177,7 @@ class TrainSection:
             max_minutes=float(ui.trainMinutesSpinBox.value) or None,
             resume=resume,
             licence=ui.trainLicenceLineEdit.text.strip(),
+            device=Device.AUTO if self._parameters is None else Device(self._parameters.device.value),
         )
         ui.trainProgressBar.value = 0
         self.session = TrainingSession(request, chosen_python(), self._on_session)

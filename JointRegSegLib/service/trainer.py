@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..job import Device, Event, Kind
+from ..job import Event, Kind
 from .torch_state import load_torch
 from .training_client import TrainingRequest
 from .worker import Channel, Stop, serve
@@ -38,17 +38,7 @@ def _train(request: TrainingRequest, channel: Channel, stop: Stop) -> Event:
     load_torch()
     from ..study.train import Training, train
 
-    asked = Training(
-        method=request.method,
-        data=request.data,
-        output=request.output,
-        labelled=request.labelled,
-        preset=request.preset,
-        device=Device(request.device),
-        max_minutes=request.max_minutes,
-        resume=request.resume,
-        licence=request.licence,
-    )
+    asked = Training(**vars(request))
     trained = train(asked, channel.send, stop.asked)
     found = {
         "model": str(trained.model),

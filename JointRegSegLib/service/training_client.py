@@ -16,6 +16,8 @@ MODULE = "JointRegSegLib.service.trainer"
 MODEL, CURVES = "model.safetensors", "curves.jsonl"
 """What a training writes into its output folder, as `study.train` and `training.trainer` name it."""
 
+_PATHS = ("data", "output", "table")
+
 
 @dataclass(frozen=True)
 class TrainingRequest:
@@ -30,18 +32,21 @@ class TrainingRequest:
     resume: bool = False
     licence: str = ""
     device: Device = Device.AUTO
+    seed: int | None = None
+    table: Path | None = None
+    threads: int | None = None
 
     def to_json(self) -> str:
         """The request as JSON text."""
-        fields = asdict(self) | {"data": str(self.data.absolute()), "output": str(self.output.absolute())}
-        return json.dumps(fields | {"device": self.device.value})
+        paths = {name: str(path.absolute()) for name in _PATHS if (path := getattr(self, name)) is not None}
+        return json.dumps(asdict(self) | paths | {"device": self.device.value})
 
     @classmethod
     def from_json(cls, text: str) -> TrainingRequest:
         """The request in a text of `to_json`; a `JobError` where it is no such text."""
         try:
             fields: dict[str, Any] = json.loads(text)
-            paths = {name: Path(fields[name]) for name in ("data", "output")}
+            paths = {name: Path(fields[name]) for name in _PATHS if fields[name] is not None}
             return cls(**{**fields, **paths, "device": Device(fields["device"])})
         except (ValueError, KeyError, TypeError) as problem:
             raise JobError(

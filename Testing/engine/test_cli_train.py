@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,8 @@ import torch
 
 from JointRegSegLib import cli, methods
 from JointRegSegLib.job import Code
-from JointRegSegLib.study.train import changed_settings
+from JointRegSegLib.service.training_client import TrainingRequest
+from JointRegSegLib.study.train import Training, changed_settings
 from JointRegSegLib.training.card import load_card
 from JointRegSegLib.training.curves import read_curves
 from JointRegSegLib.training.package import fit, load_package
@@ -100,6 +101,10 @@ def test_an_interrupted_run_goes_on_to_the_same_losses_and_is_never_overwritten(
     assert cli.main(_command(data, parts, "--labelled", "2", "--resume", "--quiet")) == 0
     ours, theirs = (list(read_curves(folder / "curves.jsonl")) for folder in (parts, whole))
     assert [line["total"] for line in ours] == [line["total"] for line in theirs]
+
+
+def test_the_panel_and_the_console_can_ask_for_all_that_the_shell_can() -> None:
+    assert {field.name for field in fields(TrainingRequest)} == {field.name for field in fields(Training)}
 
 
 def test_a_setting_that_an_earlier_version_did_not_know_had_its_default(tmp_path: Path) -> None:

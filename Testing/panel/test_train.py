@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from JointRegSegLib.job import Code, Event, JobError, Kind
+from JointRegSegLib.job import Code, Device, Event, JobError, Kind
 from JointRegSegLib.library.models import installed_models
 from JointRegSegLib.methods import METHODS
 from JointRegSegLib.service.client import Outcome
@@ -101,9 +101,10 @@ def test_training_gets_what_the_panel_shows_and_tells_how_far_it_is(
     ready.trainLabelledSpinBox.value = 5
     ready.trainMinutesSpinBox.value = 90
     ready.trainLicenceLineEdit.text = "CC0"
+    ready.deviceComboBox.currentIndex = 1
     click(ready.trainButton)
     assert trainings[0].request == TrainingRequest(
-        "jrss", tmp_path / "scans", tmp_path / "trained", "small", 5, 90.0, False, "CC0"
+        "jrss", tmp_path / "scans", tmp_path / "trained", "small", 5, 90.0, False, "CC0", Device.CPU
     )
     assert TrainingRequest.from_json(trainings[0].request.to_json()) == trainings[0].request
     assert not ready.trainButton.enabled
@@ -113,6 +114,29 @@ def test_training_gets_what_the_panel_shows_and_tells_how_far_it_is(
     wait_until(lambda: "step 7 of about 100" in ready.trainStatusLabel.text)
     assert "about 10 min left" in ready.trainStatusLabel.text
     assert ready.trainProgressBar.value == 70
+
+
+def test_the_console_asks_for_what_the_shell_can(module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[TrainingRequest] = []
+
+    class Finished:
+        def join(self, on_event: Any) -> None: ...
+
+    def start(request: TrainingRequest, python: str | None) -> Finished:
+        asked.append(TrainingRequest.from_json(request.to_json()))
+        return Finished()
+
+    monkeypatch.setattr("JointRegSegLib.panel.console.start_training", start)
+    folder, table = str(tmp_path), str(tmp_path / "names.csv")
+    train = module.JointRegSegLogic().train
+    train(method="jrss", data=folder, output=folder, device="cuda", seed=3, table=table, threads=2)
+    train(method="jrss", data=folder, output=folder)
+    common = {"method": "jrss", "data": tmp_path, "output": tmp_path}
+    more = {"device": Device.CUDA, "seed": 3, "table": Path(table), "threads": 2}
+    assert asked == [TrainingRequest(**common, **more), TrainingRequest(**common)]
+    with pytest.raises(JobError, match="device is gpu") as caught:
+        train(method="jrss", data=folder, output=folder, device="gpu")
+    assert caught.value.code is Code.REQUEST_INVALID
 
 
 def test_a_caution_stays_beside_the_progress_and_the_end(
