@@ -113,6 +113,7 @@ def _scores(found: LabelMap, truth: LabelMap) -> tuple[StructureScore, ...]:
     top = int(max(found.array.max(), truth.array.max())) + 1
     voxels = np.bincount(found.array.ravel(), minlength=top)
     reference_voxels = np.bincount(truth.array.ravel(), minlength=top)
+    distances = metrics.hd95_each(found.array, truth.array, spacing)
     scores = []
     for value, overlap in metrics.dice(found.array, truth.array).items():
         label = truth.table.get(value) or found.table.get(value)
@@ -121,7 +122,7 @@ def _scores(found: LabelMap, truth: LabelMap) -> tuple[StructureScore, ...]:
                 value=value,
                 name=label.name if label else f"label {value}",
                 dice=overlap,
-                hd95_mm=metrics.hd95(found.array, truth.array, value, spacing),
+                hd95_mm=distances[value],
                 volume_ml=float(voxels[value]) * truth.grid.voxel_ml,
                 reference_ml=float(reference_voxels[value]) * truth.grid.voxel_ml,
             )

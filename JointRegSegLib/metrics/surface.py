@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -31,6 +33,22 @@ def hd95(
     if pooled:
         return float(np.percentile(np.concatenate([there, back]), 95))
     return float(max(np.percentile(there, 95), np.percentile(back, 95)))
+
+
+def hd95_each(
+    a: NDArray[np.integer], b: NDArray[np.integer], spacing: tuple[float, ...], pooled: bool = False
+) -> dict[int, float]:
+    """`hd95` of every structure that is in either label map, by its value; each is looked at in its own box."""
+    boxes = [ndimage.find_objects(labels.astype(np.int32)) for labels in (a, b)]
+    found = {}
+    for value, either in enumerate(zip_longest(*boxes), 1):
+        own = [box for box in either if box is not None]
+        if own:
+            part = tuple(
+                slice(min(s.start for s in axis), max(s.stop for s in axis)) for axis in zip(*own, strict=True)
+            )
+            found[value] = hd95(a[part], b[part], value, spacing, pooled)
+    return found
 
 
 def _surface(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

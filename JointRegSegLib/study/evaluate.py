@@ -345,7 +345,8 @@ def _record(
     for source, labels in found.labels.items():
         overlaps = metrics.dice(labels, truth.array)
         dice[source] = {names.get(v, f"label {v}"): overlap for v, overlap in overlaps.items()}
-        hd95[source] = {names.get(v, f"label {v}"): metrics.hd95(labels, truth.array, v, spacing) for v in overlaps}
+        distances = metrics.hd95_each(labels, truth.array, spacing)
+        hd95[source] = {names.get(v, f"label {v}"): distances[v] for v in overlaps}
     affine = float(np.linalg.det(alignment.matrix[:3, :3]))
     folds = metrics.statistics(determinants(found.field, inputs.target.grid) / np.float32(affine), inputs.body)
     voxels = affine * inputs.target.grid.voxel_ml / inputs.atlas.grid.voxel_ml

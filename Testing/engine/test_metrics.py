@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from JointRegSegLib.fields import identity, jacobian_determinant
-from JointRegSegLib.metrics import dice, hd95, statistics
+from JointRegSegLib.metrics import dice, hd95, hd95_each, statistics
 
 A = np.array([[[0, 1, 1, 1], [2, 2, 0, 0], [3, 0, 0, 0]]], np.uint16)
 B = np.array([[[0, 1, 1, 0], [2, 1, 0, 0], [0, 0, 4, 0]]], np.uint16)
@@ -84,6 +84,20 @@ def test_pooled_and_directed_percentiles_differ() -> None:
     assert hd95(a, b, 1, (1.0, 1.0, 1.0)) == pytest.approx(directed)
     assert hd95(a, b, 1, (1.0, 1.0, 1.0), pooled=True) == pytest.approx(np.percentile(there + back, 95))
     assert hd95(a, b, 1, (1.0, 1.0, 1.0)) != hd95(a, b, 1, (1.0, 1.0, 1.0), pooled=True)
+
+
+def test_each_structure_in_its_own_box_is_as_in_the_whole() -> None:
+    labels = np.random.default_rng(0).integers(0, 7, (2, 3, 4, 5)).repeat(4, 1).repeat(4, 2).repeat(4, 3)
+    a, b = labels.astype(np.uint16)
+    a[a == 2], b[b == 5] = 0, 0
+    a[a == 6], b[b == 6] = 0, 0
+    spacing = (1.5, 1.0, 0.7)
+    found = hd95_each(a, b, spacing)
+    assert set(found) == set(dice(a, b)) == {1, 2, 3, 4, 5}
+    assert math.isnan(found[2])
+    assert math.isnan(found[5])
+    for value in (1, 3, 4):
+        assert found[value] == hd95(a, b, value, spacing)
 
 
 def test_stray_voxels_below_5_percent_are_forgiven() -> None:
