@@ -3,6 +3,8 @@ PY := .venv/bin/python
 PART ?=
 DATA ?= $(JRS_DATA)
 ARGS ?=
+# A process for each core, and the tests of a file in one of them: they share what it set up.
+SHARED := --numprocesses=logical --maxprocesses=4 --dist=loadfile
 export PYTHON
 
 .DEFAULT_GOAL := help
@@ -23,7 +25,7 @@ demo: env
 	@$(PY) -m JointRegSegLib.demo --output demo-output $(ARGS)
 
 test: env
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest $(SHARED) $(ARGS)
 
 test-older-slicer: env
 	@.ci/older-slicer -m mrml $(ARGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,10 @@ from Testing.rig.need import need, skipping_forbidden
 if TYPE_CHECKING:
     from Testing.rig.mrml import Rig
     from Testing.scene.results import FinishedRun
+
+_PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+if _PROCESSES > 1:  # before PyTorch is imported; threads that wait for one another would take the cores from the others
+    os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // _PROCESSES, 1)))
 
 
 @pytest.fixture(scope="session")
