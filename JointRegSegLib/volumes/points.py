@@ -17,7 +17,7 @@ _TO_LPS = {
     "LPS": np.array([1.0, 1.0, 1.0]),
     "RAS": np.array([-1.0, -1.0, 1.0]),
 }
-_OLD_CODES = {"0": "RAS", "1": "LPS"}
+_OLD_CODES = {"0": "RAS", "1": "LPS", "2": "IJK"}
 _FCSV_COLUMNS = "id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label"
 _ADVICE = "Save the points from Slicer's Markups as .mrk.json or .fcsv."
 
@@ -45,7 +45,7 @@ def read_points(path: Path) -> Points:
     try:
         text = path.read_text(encoding="utf-8-sig")
         labels, rows, system = _from_json(text) if path.suffix.lower() == ".json" else _from_fcsv(text)
-        points = np.array(rows, float).reshape(-1, 3)
+        points = _triples(rows)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, OSError) as problem:
         raise _invalid(f"{path} cannot be read as landmarks: {_words_of(problem)}.", _ADVICE) from problem
     if len(points) == 0 or not np.isfinite(points).all():
@@ -84,7 +84,7 @@ def _from_json(text: str) -> tuple[list[str], list[Any], str]:
 
 
 def _system(markups: dict[str, Any]) -> str:
-    return str(markups.get("coordinateSystem", "")).upper()
+    return str(markups.get("coordinateSystem") or "").upper()
 
 
 def _from_fcsv(text: str) -> tuple[list[str], list[Any], str]:
@@ -100,7 +100,14 @@ def _from_fcsv(text: str) -> tuple[list[str], list[Any], str]:
     names = columns.split(",")
     x, label = names.index("x"), names.index("label")
     rows = [row for row in csv.reader(line for line in lines if line and not line.startswith("#")) if row]
-    return [row[label] for row in rows], [[float(v) for v in row[x : x + 3]] for row in rows], system
+    return [row[label] for row in rows], [row[x : x + 3] for row in rows], system
+
+
+def _triples(rows: list[Any]) -> NDArray[np.float64]:
+    points = [[float(number) for number in row] for row in rows]
+    if any(len(point) != 3 for point in points):
+        raise ValueError("a point in it has not three numbers")
+    return np.array(points, float).reshape(-1, 3)
 
 
 def _words_of(problem: Exception) -> str:

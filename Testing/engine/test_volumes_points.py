@@ -60,11 +60,25 @@ def test_a_file_that_holds_none_is_refused(text: str, tmp_path: Path) -> None:
     assert caught.value.code is Code.LANDMARKS_INVALID
 
 
-@pytest.mark.parametrize(("system", "told"), [(None, "does not say"), ("IJK", "in IJK")])
+@pytest.mark.parametrize(("system", "told"), [(None, "does not say"), ("", "does not say"), ("IJK", "in IJK")])
 def test_a_file_of_an_unknown_space_is_refused(system: str | None, told: str, tmp_path: Path) -> None:
     with pytest.raises(JobError, match=told) as caught:
         read_points(_json(tmp_path / "points.mrk.json", system, _LPS))
     assert caught.value.code is Code.LANDMARKS_INVALID
+
+
+def test_points_in_a_plane_are_refused_and_never_regrouped(tmp_path: Path) -> None:
+    """Three points of two numbers have as many numbers as two points of three."""
+    flat = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    with pytest.raises(JobError, match="not three numbers") as caught:
+        read_points(_json(tmp_path / "points.mrk.json", "LPS", flat))
+    assert caught.value.code is Code.LANDMARKS_INVALID
+
+
+def test_an_old_file_in_voxels_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "points.fcsv").write_text("# CoordinateSystem = 2\n1,1,2,3,0,0,0,1,1,1,0,left,,\n", encoding="utf-8")
+    with pytest.raises(JobError, match="in IJK"):
+        read_points(tmp_path / "points.fcsv")
 
 
 @pytest.mark.parametrize(
