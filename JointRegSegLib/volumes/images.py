@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,15 +21,34 @@ from .nifti import count_non_finite, is_nifti, is_whole
 _COMPLEX = {sitk.sitkComplexFloat32, sitk.sitkComplexFloat64}
 
 
+class _Quiet:
+    """How many callers are inside `quiet` now, and whether there were warnings before the first."""
+
+    def __init__(self) -> None:
+        self.lock, self.inside, self.before = threading.Lock(), 0, True
+
+
+_QUIET = _Quiet()
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep ITK's warnings about odd headers off stderr; what matters is raised."""
-    before = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    """Keep ITK's warnings about odd headers off stderr; what matters is raised.
+
+    There is one switch for all threads: who leaves last puts it back as who came first found it.
+    """
+    with _QUIET.lock:
+        if _QUIET.inside == 0:
+            _QUIET.before = sitk.ProcessObject.GetGlobalWarningDisplay()
+            sitk.ProcessObject.SetGlobalWarningDisplay(False)
+        _QUIET.inside += 1
     try:
         yield
     finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(before)
+        with _QUIET.lock:
+            _QUIET.inside -= 1
+            if _QUIET.inside == 0:
+                sitk.ProcessObject.SetGlobalWarningDisplay(_QUIET.before)
 
 
 def load_image(path: Path) -> sitk.Image:

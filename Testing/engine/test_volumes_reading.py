@@ -12,6 +12,7 @@ import SimpleITK as sitk
 
 from JointRegSegLib.job import Code, JobError
 from JointRegSegLib.volumes import read_mask, read_volume, write_volume
+from JointRegSegLib.volumes.images import quiet
 from Testing.engine.volume_cases import GRID, check_error, save, scan
 
 FORMATS = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
@@ -49,6 +50,18 @@ def test_nifti_slope_and_intercept_are_applied(tmp_path: Path) -> None:
     data[112:120] = struct.pack("<2f", 0.5, -10.0)
     path.write_bytes(data)
     assert np.array_equal(read_volume(path).array, array * 0.5 - 10.0)
+
+
+def test_warnings_are_back_when_the_last_of_two_threads_has_read() -> None:
+    shown = sitk.ProcessObject.GetGlobalWarningDisplay
+    assert shown()
+    one, other = quiet(), quiet()
+    one.__enter__()
+    other.__enter__()
+    one.__exit__(None, None, None)
+    assert not shown()
+    other.__exit__(None, None, None)
+    assert shown()
 
 
 def test_names_outside_ascii_work(tmp_path: Path) -> None:
