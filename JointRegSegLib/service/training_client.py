@@ -37,8 +37,10 @@ class TrainingRequest:
     threads: int | None = None
 
     def to_json(self) -> str:
-        """The request as JSON text."""
+        """The request as JSON text, whose paths hold in any folder."""
         paths = {name: str(path.absolute()) for name in _PATHS if (path := getattr(self, name)) is not None}
+        if (preset := Path(self.preset)).suffix == ".toml":
+            paths["preset"] = str(preset.absolute())
         return json.dumps(asdict(self) | paths | {"device": self.device.value})
 
     @classmethod

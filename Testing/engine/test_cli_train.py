@@ -107,6 +107,15 @@ def test_the_panel_and_the_console_can_ask_for_all_that_the_shell_can() -> None:
     assert {field.name for field in fields(TrainingRequest)} == {field.name for field in fields(Training)}
 
 
+def test_a_preset_of_ones_own_is_found_by_a_process_in_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for preset, sent in (("own.toml", str(tmp_path / "own.toml")), ("small", "small")):
+        asked = TrainingRequest("jrss", Path("scans"), Path("trained"), preset)
+        assert TrainingRequest.from_json(asked.to_json()).preset == sent
+
+
 def test_a_setting_that_an_earlier_version_did_not_know_had_its_default(tmp_path: Path) -> None:
     settings = methods.read_settings("pgcnet", methods.presets("pgcnet")["small"])
     kept = json.loads(json.dumps(asdict(settings)))
