@@ -21,7 +21,7 @@ if _PROCESSES > 1:  # before PyTorch is imported; threads that wait for one anot
 
 @pytest.fixture(scope="session")
 def the_rig(tmp_path_factory: pytest.TempPathFactory) -> Rig:
-    """Slicer's libraries, set up once for the whole run."""
+    """Slicer's libraries, set up once for all tests of a process."""
     need("slicer", "slicer-core")
     from Testing.rig.mrml import Rig
 
