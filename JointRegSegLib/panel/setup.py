@@ -35,8 +35,14 @@ class TorchSetup:
 
     @property
     def is_missing(self) -> bool:
-        """Whether a run would fail for want of PyTorch."""
+        """Whether a run would fail for want of PyTorch, or of something else that the Python needs."""
         return self.state is not None and self.state.error is not None
+
+    @property
+    def lacks_torch(self) -> bool:
+        """Whether installing PyTorch would help."""
+        error = None if self.state is None else self.state.error
+        return error is not None and error.code in (Code.TORCH_MISSING, Code.TORCH_BROKEN)
 
     @property
     def lacks_safetensors(self) -> bool:

@@ -179,7 +179,7 @@ class Panel(VTKObservationMixin):
         if not self.run_section.is_active:
             self.memory_line.update(self._inputs() if not reason else (), self.setup.state)
         ui.torchLabel.text = self.setup.describe()
-        ui.installTorchButton.visible = self.setup.is_missing
+        ui.installTorchButton.visible = self.setup.lacks_torch
         ui.installPackagesButton.visible = self.setup.lacks_safetensors
         parameters = self._parameters
         ui.startTransformSelector.enabled = parameters is not None and parameters.start.name == "TRANSFORM"

@@ -85,6 +85,17 @@ def test_without_pytorch_run_is_disabled_and_a_button_offers_it(
     assert installed == []
 
 
+def test_where_something_else_is_missing_it_is_told_and_pytorch_is_not_offered(
+    opened: Callable[[TorchState], Any], chosen_in: Callable[[Any], None]
+) -> None:
+    panel = opened(TorchState(error=JobError(Code.WORKER_NOT_STARTED, "python lacks scipy.", "Install it.")))
+    chosen_in(panel)
+    assert not panel.ui.installTorchButton.visible
+    assert not panel.ui.runButton.enabled
+    assert "lacks scipy" in panel.ui.runButton.toolTip
+    assert "lacks scipy" in panel.ui.torchLabel.text
+
+
 def test_a_click_installs_through_the_extension_which_asks(
     opened: Callable[[TorchState], Any], installed: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
