@@ -3,7 +3,7 @@ PY := .venv/bin/python
 PART ?=
 DATA ?= $(JRS_DATA)
 ARGS ?=
-# A process for each core, and the tests of a file in one of them: they share what it set up.
+# A process for each core, at most four, and the tests of a file in one of them: they share what it set up.
 SHARED := --numprocesses=logical --maxprocesses=4 --dist=loadfile
 export PYTHON
 
