@@ -74,6 +74,8 @@ def read_grid(path: Path) -> Grid:
 
     Raises `JobError`: FILE_UNREADABLE, also for a DICOM folder, or NOT_3D.
     """
+    if path.is_dir():  # of which HDF5, one of those that ITK asks, would complain in 20 lines on stderr
+        raise _unreadable(path, "")
     try:
         with quiet():
             reader = _opened(path)

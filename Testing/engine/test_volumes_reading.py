@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 
 from JointRegSegLib.job import Code, JobError
-from JointRegSegLib.volumes import read_mask, read_volume, write_volume
+from JointRegSegLib.volumes import read_grid, read_mask, read_volume, write_volume
 from JointRegSegLib.volumes.images import quiet
 from Testing.engine.volume_cases import GRID, check_error, save, scan
 
@@ -62,6 +62,13 @@ def test_warnings_are_back_when_the_last_of_two_threads_has_read() -> None:
     assert not shown()
     other.__exit__(None, None, None)
     assert shown()
+
+
+def test_a_folder_has_no_header_and_nobody_complains_of_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(JobError) as caught:
+        read_grid(tmp_path)
+    assert caught.value.code is Code.FILE_UNREADABLE
+    assert capfd.readouterr().err == ""
 
 
 def test_names_outside_ascii_work(tmp_path: Path) -> None:
