@@ -13,12 +13,11 @@ from torch import Tensor
 from ..fields import Box, Shape, displaced_positions, gaussian, landings, sample, shape_of
 from ..fusion import pool
 from ..volumes import LabelMap
-from .placing import slabs
+from .placing import class_slabs
 from .prepare import Inputs
 from .propagate import Propagated
 from .proposal import Proposal
 
-_NUMBERS_AT_ONCE = 16_000_000
 _MARGIN = 4
 
 
@@ -40,7 +39,7 @@ def fuse(inputs: Inputs, field: NDArray[np.float32], propagated: Propagated, pro
     shares = _soft_labels(inputs.labels, own)
     values = np.array([0, *own], np.uint16)
     labels, confidence = np.empty(grid.shape, np.uint16), np.empty(grid.shape, np.float32)
-    for part, lattice in slabs(grid, _NUMBERS_AT_ONCE // len(values)):
+    for part, lattice in class_slabs(grid, len(values)):
         carried = _carried(shares, displaced_positions(field[part], lattice, inputs.atlas.grid), len(values))
         predicted, seen = proposal.probabilities_on(lattice)
         fused = pool([carried, predicted], [None, seen])

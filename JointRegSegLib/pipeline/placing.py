@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..volumes import Grid
 
 _SLAB_VOXELS = 1_000_000
+_SLAB_NUMBERS = 16_000_000
 _EVEN = 8  # slices; slabs of an even depth are shared fairly by the threads
 
 
@@ -38,3 +39,8 @@ def slabs(grid: Grid, voxels: int = _SLAB_VOXELS) -> Iterator[tuple[slice, Grid]
     for start in range(0, k, depth):
         stop = min(start + depth, k)
         yield slice(start, stop), grid.box((0, 0, start), (i, j, stop - start))
+
+
+def class_slabs(grid: Grid, classes: int) -> Iterator[tuple[slice, Grid]]:
+    """`slabs` for a number for each class in each voxel."""
+    return slabs(grid, _SLAB_NUMBERS // classes)

@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..fields import Matrix, affine_positions, lattice_places, sample_lattice
 from ..job import Refinement
 from ..registration import Pair, inside, unfold
 from ..volumes import Grid, Label, LabelMap, present_values
+from .placing import class_slabs
 from .soft_labels import soft_labels, stored
 
 _REFINED = {
@@ -99,6 +101,14 @@ class Proposal:
             raise ValueError("the proposal has no probabilities")
         found = sample_lattice(self.probabilities, lattice_places(grid, self.grid, self.field))
         return found[0], self._seen(grid)
+
+    def segmentation_on(self, grid: Grid) -> NDArray[np.uint16]:
+        """The label of the most probable class on another grid, (D, H, W); `ValueError` without probabilities."""
+        values = np.array([0, *(label.value for label in self.structures)], np.uint16)
+        found = np.empty(grid.shape, np.uint16)
+        for part, lattice in class_slabs(grid, len(values)):
+            found[part] = values[self.probabilities_on(lattice)[0].argmax(0).numpy()]
+        return found
 
     def guided(self, pair: Pair) -> Pair:
         """The pair, with the probabilities and the atlas's labels as soft labels where the refinement is joint.

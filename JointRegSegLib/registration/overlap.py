@@ -25,7 +25,7 @@ _MARGIN = 4
 _FEW_VOXELS = 16_000
 _LEAST = 10
 """Of 255. A network's shares below it lie everywhere; boxes that held them would hold the whole volume."""
-_SLOPE = (2, 2, 2)
+_SLOPE = 2
 """Voxels around a structure: one where its share is zero and its slope is not, and its neighbour, for that slope."""
 
 
@@ -51,29 +51,25 @@ class Together:
         images = capped(self._images.force(positions, weight))
         return images.add_(self._labels.force(positions, weight), alpha=self._weight)
 
-    def value(self, positions: Tensor, weight: Tensor | None) -> float:
-        return self._images.value(positions, weight) + self._weight * self._labels.value(positions, weight)
-
 
 class LabelOverlap:
-    """Minus the squared difference of soft labels, summed over the structures: largest where they overlap entirely.
+    """Downhill of the squared difference of soft labels, summed over the structures, until they overlap entirely.
 
     Each voxel counts as much as both sides are sure of it: from 0 where all classes are equally likely to 1. A
-    structure is compared in the box that holds it on both sides; it pulls where the moving one may have come to lie,
-    which is little of a volume where a fixed one is thinly spread over all of it. On few voxels all structures are
-    compared at once, everywhere: there a box saves less than its handling costs.
+    structure pulls where the box that holds the moving one may have come to lie, which is little of a volume; shares
+    under 4 % are not looked for. On few voxels all structures are compared at once, everywhere: there a box saves less
+    than its handling costs.
     """
 
     def __init__(self, fixed: Tensor, moving: Tensor) -> None:
         self._fixed, self._moving = fixed, moving
         self._sure_fixed, self._sure_moving = _sureness(fixed), _sureness(moving)
-        self._parts = list(_parts(fixed, moving))
+        self._parts = list(_parts(moving))
 
     def force(self, positions: Tensor, weight: Tensor | None) -> Tensor:
         total, counted = torch.zeros_like(positions), self._counted(positions, weight)
-        present = [(part, part.moving) for part in self._parts if part.moving is not None]
-        landed = landings(positions, [box for _, box in present], shape_of(self._moving))
-        for (part, _), inner in zip(present, landed, strict=True):
+        landed = landings(positions, [part.box for part in self._parts], shape_of(self._moving))
+        for part, inner in zip(self._parts, landed, strict=True):
             if inner is not None:
                 box = _wider(inner, _SLOPE, positions)
                 rest, warped = self._compared(part, box, positions)
@@ -83,19 +79,10 @@ class LabelOverlap:
                     total[(0, axis, *box)] += slope.mul_(rest[0]).sum(0)
         return total
 
-    def value(self, positions: Tensor, weight: Tensor | None) -> float:
-        counted, total = self._counted(positions, weight), 0.0
-        for part in self._parts:
-            rest, _ = self._compared(part, part.either, positions)
-            total += float((rest.square() * counted[(..., *part.either)]).sum())
-        return -total / max(float(counted.sum()), 1e-6)
-
     def _compared(self, part: _Part, box: Box, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Of a part's structures in a box: fixed minus warped, and warped."""
         fixed = _float(self._fixed[(slice(None), part.channels, *box)], positions)
-        if part.moving is None:
-            return fixed, torch.zeros_like(fixed)
-        held = _wider(part.moving, (_MARGIN,) * 3, self._moving)
+        held = _wider(part.box, _MARGIN, self._moving)
         corner = positions.new_tensor([side.start for side in held]).view(1, 3, 1, 1, 1)
         moving = _float(self._moving[(slice(None), part.channels, *held)], positions)
         warped = sample(moving, positions[(..., *box)] - corner)
@@ -108,23 +95,21 @@ class LabelOverlap:
 
 @dataclass(frozen=True)
 class _Part:
-    """Structures that are compared together, the box of the moving ones, if any, and one that holds both sides."""
+    """Structures that are compared together, and the box that holds the moving ones."""
 
     channels: slice
-    moving: Box | None
-    either: Box
+    box: Box
 
 
-def _parts(fixed: Tensor, moving: Tensor) -> Iterator[_Part]:
+def _parts(moving: Tensor) -> Iterator[_Part]:
     if math.prod(shape_of(moving)) <= _FEW_VOXELS:
         d, h, w = (slice(0, n) for n in shape_of(moving))
-        yield _Part(slice(None), (d, h, w), (d, h, w))
+        yield _Part(slice(None), (d, h, w))
         return
     for channel in range(moving.shape[1]):
-        own = _box(moving[0, channel])
-        either = _around(_box(fixed[0, channel]), own, moving)
-        if either is not None:
-            yield _Part(slice(channel, channel + 1), own, either)
+        box = _box(moving[0, channel])
+        if box is not None:
+            yield _Part(slice(channel, channel + 1), box)
 
 
 def _sureness(shares: Tensor) -> Tensor:
@@ -148,20 +133,10 @@ def _box(shares: Tensor) -> Box | None:
     return sides[0], sides[1], sides[2]
 
 
-def _wider(box: Box, by: Sequence[int], like: Tensor) -> Box:
-    """The box with so many voxels more on both sides of each axis, where the grid has them."""
-    sides = zip(box, by, like.shape[2:], strict=True)
-    d, h, w = (slice(max(side.start - more, 0), min(side.stop + more, n)) for side, more, n in sides)
+def _wider(box: Box, by: int, like: Tensor) -> Box:
+    """The box with so many voxels more on each side, where the grid has them."""
+    d, h, w = (slice(max(s.start - by, 0), min(s.stop + by, n)) for s, n in zip(box, shape_of(like), strict=True))
     return d, h, w
-
-
-def _around(one: Box | None, other: Box | None, like: Tensor) -> Box | None:
-    """The box that holds both, with a margin; None where there is neither."""
-    known = [box for box in (one, other) if box is not None]
-    if not known:
-        return None
-    d, h, w = (slice(min(s.start for s in sides), max(s.stop for s in sides)) for sides in zip(*known, strict=True))
-    return _wider((d, h, w), (_MARGIN,) * 3, like)
 
 
 def _float(shares: Tensor, like: Tensor) -> Tensor:

@@ -24,10 +24,14 @@ from JointRegSegLib.losses import (
 
 
 class Pull(Protocol):
-    """A similarity of two images on one grid, as a function of where the fixed voxels lie in the moving image."""
+    """What draws fixed voxels to where they should lie in the moving image."""
 
     def force(self, positions: Tensor, weight: Tensor | None) -> Tensor:
         """Uphill direction (1, 3, D, H, W) in voxels^-1 at positions (1, 3, D, H, W)."""
+
+
+class ImagePull(Pull, Protocol):
+    """A similarity of two images on one grid, as a function of where the fixed voxels lie in the moving image."""
 
     def value(self, positions: Tensor, weight: Tensor | None) -> float:
         """The similarity; larger is better."""
@@ -99,7 +103,7 @@ class SelfSimilarity:
         return -sum(float(mean_squares(f, sample(m, positions), weight)) for f, m in channels) / 12
 
 
-def pull_of(similarity: Similarity, fixed: Tensor, moving: Tensor, windows: Sequence[int]) -> Pull:
+def pull_of(similarity: Similarity, fixed: Tensor, moving: Tensor, windows: Sequence[int]) -> ImagePull:
     """The pull of a chosen similarity (not AUTO) between two images (1, 1, D, H, W) on one grid."""
     if similarity is Similarity.LNCC:
         return LocalCorrelation(fixed, moving, windows)

@@ -322,10 +322,7 @@ def _deformed(
         labels["fused"] = fuse(inputs, found, propagated, proposal).labels.array
     seconds = time.perf_counter() - begun
     if proposal is not None and proposal.probabilities is not None:
-        shares, _ = proposal.probabilities_on(inputs.target.grid)
-        labels["segmentation"] = np.array([0, *(s.value for s in proposal.structures)], np.uint16)[
-            shares.argmax(0).numpy()
-        ]
+        labels["segmentation"] = proposal.segmentation_on(inputs.target.grid)
     return _Deformed(labels, propagated.warped, found, seconds, proposal is not None)
 
 

@@ -12,6 +12,7 @@ from ..job import Code, JobError
 from ..job.csv_table import cells_of, read_table
 
 ENDINGS = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
+_NAMED = 5
 VALIDATING = 2
 """Without a column `split`, so many of the last subjects by id validate."""
 
@@ -94,7 +95,9 @@ def why_none_validates(subjects: Iterable[Subject]) -> str:
         return ""
     if not validating:
         return "No scan is for validation."
-    return f"No scan validates, for want of labels of {', '.join(subject.id for subject in validating)}."
+    named = ", ".join(subject.id for subject in validating[:_NAMED])
+    others = f" and {len(validating) - _NAMED} more" if len(validating) > _NAMED else ""
+    return f"No scan validates, for want of labels of {named}{others}."
 
 
 def data_invalid(source: Path, what: str, advice: str) -> JobError:

@@ -98,6 +98,8 @@ def _from_fcsv(text: str) -> tuple[list[str], list[Any], str]:
             if name.strip() == "columns":
                 columns = value.strip()
     names = columns.split(",")
+    if missing := {"x", "label"} - set(names):
+        raise ValueError(f"its columns lack {' and '.join(sorted(missing))}")
     x, label = names.index("x"), names.index("label")
     rows = [row for row in csv.reader(line for line in lines if line and not line.startswith("#")) if row]
     return [row[label] for row in rows], [row[x : x + 3] for row in rows], system
@@ -111,6 +113,8 @@ def _triples(rows: list[Any]) -> NDArray[np.float64]:
 
 
 def _words_of(problem: Exception) -> str:
+    if isinstance(problem, UnicodeDecodeError):
+        return "it is not written in UTF-8"
     if isinstance(problem, KeyError):
         return f"it has no {problem}"
     if isinstance(problem, IndexError):

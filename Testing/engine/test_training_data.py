@@ -116,6 +116,8 @@ def test_why_no_scan_validates_is_told() -> None:
     bare = [replace(s, label=None) if s.split is Split.VALIDATE else s for s in subjects]
     assert why_none_validates(bare) == "No scan validates, for want of labels of 2, 3."
     assert why_none_validates([*bare[:3], subjects[3]]) == ""
+    many = [replace(bare[3], id=str(number)) for number in range(9)]
+    assert why_none_validates(many) == "No scan validates, for want of labels of 0, 1, 2, 3, 4 and 4 more."
     assert why_none_validates(subjects[:2]) == "No scan is for validation."
 
 

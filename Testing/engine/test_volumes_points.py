@@ -91,6 +91,20 @@ def test_a_broken_line_is_told(line: str, told: str, tmp_path: Path) -> None:
     assert caught.value.code is Code.LANDMARKS_INVALID
 
 
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        (b"# CoordinateSystem = LPS\n# columns = id,x,y,z\n1,1,2,3\n", "lack label"),
+        ("1,1,2,3,0,0,0,1,1,1,0,left,,".encode("utf-16"), "not written in UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_list_of_points_is_told(written: bytes, told: str, tmp_path: Path) -> None:
+    (tmp_path / "points.fcsv").write_bytes(written)
+    with pytest.raises(JobError, match=told) as caught:
+        read_points(tmp_path / "points.fcsv")
+    assert caught.value.code is Code.LANDMARKS_INVALID
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(JobError) as caught:
         read_points(tmp_path / "none.fcsv")
