@@ -63,7 +63,9 @@ def test_structures_are_named_where_names_are_known() -> None:
     assert structures.named("abdomen_ct", 9) == "inferior vena cava"
     assert structures.named("abdomen_ct", 14) == "14"
     assert structures.named("lpba40", 165) == "limbic 165"
-    assert structures.named("lpba40", 181) == structures.named("oasis", 181) == "181"
+    assert structures.named("oasis", 48) == "Left Hippocampus"
+    assert structures.named("lpba40", 181) == "181"
+    assert structures.named("oasis", 1) == "1"
 
 
 def test_the_lowest_structures_come_first_and_lost_ones_are_counted(tmp_path: Path) -> None:
