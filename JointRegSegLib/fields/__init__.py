@@ -1,5 +1,7 @@
 """Displacement fields as torch tensors: (B, 3, D, H, W), voxels, channel i along tensor axis i, align_corners=True."""
 
+from JointRegSegLib.volumes.boxes import Box
+
 from .axes import along_axes
 from .differences import central_difference
 from .inverse import inverse
@@ -18,7 +20,7 @@ from .millimetres import (
     voxel_matrix,
 )
 from .resize import resize_field, resize_image, shrink_image, shrinking
-from .sampling import Box, Shape, identity, sample, sample_lattice, shape_of
+from .sampling import Shape, identity, sample, sample_lattice, shape_of
 from .smoothing import BLUR_PER_FACTOR, binomial, box_mean, coarsened, gaussian
 from .velocity import exponential
 from .volume_change import even_volumes

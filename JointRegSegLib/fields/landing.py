@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from .sampling import Box, Shape
+from JointRegSegLib.volumes.boxes import Box
+
+from .sampling import Shape
 
 
 def landings(positions: Tensor, boxes: Sequence[Box], repeated: Shape | None = None) -> list[Box | None]:

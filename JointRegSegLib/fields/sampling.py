@@ -11,8 +11,6 @@ from torch import Tensor
 from .axes import along_axes
 
 Shape = tuple[int, int, int]
-Box = tuple[slice, slice, slice]
-"""Voxels of a part (d, h, w)."""
 
 
 def shape_of(tensor: Tensor) -> Shape:

@@ -12,6 +12,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from ..fields import Box, gaussian
+from ..volumes import boxes_of_labels, widened
 from .opinion import Opinion
 from .stack import Stack, slabs
 
@@ -115,19 +116,8 @@ class _Count:
         maps = [*self.stack.labels[:, part], *([] if self.opinion is None else [self.opinion.winners(part)])]
         shape = maps[0].shape
         yield 0, (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
-        found = [ndimage.find_objects(one.astype(np.int32)) for one in maps]
-        for value in range(1, max(len(boxes) for boxes in found) + 1):
-            some = [box for boxes in found if value <= len(boxes) and (box := boxes[value - 1]) is not None]
-            if some:
-                yield value, self._around(some, shape)
-
-    def _around(self, boxes: list[tuple[slice, ...]], shape: tuple[int, ...]) -> Box:
-        sides = []
-        for axis, margin in enumerate(self._margins):
-            first = min(box[axis].start for box in boxes) - margin
-            last = max(box[axis].stop for box in boxes) + margin
-            sides.append(slice(max(first, 0), min(last, shape[axis])))
-        return sides[0], sides[1], sides[2]
+        for value, box in boxes_of_labels(maps):
+            yield value, widened(box, self._margins, shape)
 
 
 def _levels(image: NDArray[np.float32]) -> NDArray[np.uint8]:

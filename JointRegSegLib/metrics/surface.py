@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import zip_longest
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+
+from JointRegSegLib.volumes.boxes import boxes_of_labels
 
 
 def hd95(
@@ -39,16 +39,7 @@ def hd95_each(
     a: NDArray[np.integer], b: NDArray[np.integer], spacing: tuple[float, ...], pooled: bool = False
 ) -> dict[int, float]:
     """`hd95` of every structure that is in either label map, by its value; each is looked at in its own box."""
-    boxes = [ndimage.find_objects(labels.astype(np.int32)) for labels in (a, b)]
-    found = {}
-    for value, either in enumerate(zip_longest(*boxes), 1):
-        own = [box for box in either if box is not None]
-        if own:
-            part = tuple(
-                slice(min(s.start for s in axis), max(s.stop for s in axis)) for axis in zip(*own, strict=True)
-            )
-            found[value] = hd95(a[part], b[part], value, spacing, pooled)
-    return found
+    return {value: hd95(a[box], b[box], value, spacing, pooled) for value, box in boxes_of_labels((a, b))}
 
 
 def _surface(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

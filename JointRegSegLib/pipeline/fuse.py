@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from ..fields import Box, Shape, displaced_positions, gaussian, landings, sample, shape_of
+from ..fields import Box, displaced_positions, gaussian, landings, sample, shape_of
 from ..fusion import pool
-from ..volumes import LabelMap
+from ..volumes import LabelMap, widened
 from .placing import class_slabs
 from .prepare import Inputs
 from .propagate import Propagated
 from .proposal import Proposal
 
-_MARGIN = 4
+_MARGIN = (4, 4, 4)
 
 
 def fuse(inputs: Inputs, field: NDArray[np.float32], propagated: Propagated, proposal: Proposal) -> Propagated:
@@ -70,16 +70,10 @@ def _soft_labels(labels: LabelMap, values: tuple[int, ...]) -> list[_Share]:
     for number, value in enumerate(values, 1):
         box = boxes[value - 1] if value <= len(boxes) else None
         if box is not None:
-            wider = _wider(box, labels.grid.shape)
+            wider = widened(box, _MARGIN, labels.grid.shape)
             mask = torch.from_numpy((labels.array[wider] == value).astype(np.float32))[None, None]
             found.append(_Share(number, gaussian(mask, (d, h, w)), wider))
     return found
-
-
-def _wider(box: tuple[slice, ...], shape: Shape) -> Box:
-    sides = zip(box, shape, strict=True)
-    d, h, w = (slice(max(side.start - _MARGIN, 0), min(side.stop + _MARGIN, n)) for side, n in sides)
-    return d, h, w
 
 
 def _carried(shares: list[_Share], positions: Tensor, classes: int) -> Tensor:

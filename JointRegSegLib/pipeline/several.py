@@ -26,6 +26,7 @@ from ..volumes import (
     read_label_map,
     read_volume,
     scaled_intensities,
+    widened,
     write_label_map,
     write_segmentation,
     write_volume,
@@ -38,7 +39,7 @@ from .progress import Progress
 from .side_by_side import RunOne, results_of, shared
 from .write import write_tables
 
-_MARGIN = 12
+_MARGIN = (12, 12, 12)
 """Voxels around all labels that weights and votes look at."""
 _REVIEW_GOOD, _REVIEW_LOOK = 5.0, 20.0
 """Percent of the labelled voxels."""
@@ -170,11 +171,7 @@ def _box(maps: Sequence[LabelMap]) -> Box:
     labelled = np.zeros(maps[0].array.shape, np.uint8)
     for one in maps:
         labelled |= one.array != 0
-    sides = [
-        slice(max(side.start - _MARGIN, 0), min(side.stop + _MARGIN, size))
-        for side, size in zip(ndimage.find_objects(labelled)[0], maps[0].grid.shape, strict=True)
-    ]
-    return sides[0], sides[1], sides[2]
+    return widened(ndimage.find_objects(labelled)[0], _MARGIN, maps[0].grid.shape)
 
 
 def _scaled(volume: Volume) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from ..fields import Box, Matrix, affine_positions, coarsened, sample
-from ..volumes import Grid, LabelMap
+from ..volumes import Grid, LabelMap, box_around, widened
 
 _ONE = 255.0
 _BLURRED = 4.0
@@ -31,29 +31,21 @@ def soft_labels(labels: LabelMap, groups: Sequence[Sequence[int]], grid: Grid, m
     """
     found = torch.zeros(1, len(groups), *grid.shape, dtype=torch.uint8, device=like.device)
     places = ndimage.find_objects(labels.array.astype(np.int32))
+    factors = zip(reversed(grid.spacing), reversed(labels.grid.spacing), strict=True)
+    reach = [math.ceil(_BLURRED * max(new / old, 1.0)) for new, old in factors]
     for channel, values in enumerate(groups):
-        boxes = [places[value - 1] for value in values if 0 < value <= len(places)]
-        held = _held([box for box in boxes if box is not None], labels.grid, grid)
-        seen = None if held is None else _seen(labels.grid.part(held), grid, matrix)
-        if held is None or seen is None:
+        boxes = [box for value in values if 0 < value <= len(places) and (box := places[value - 1]) is not None]
+        if not boxes:
+            continue
+        held = widened(box_around(boxes), reach, labels.grid.shape)
+        seen = _seen(labels.grid.part(held), grid, matrix)
+        if seen is None:
             continue
         share = torch.from_numpy(np.isin(labels.array[held], values).astype(np.float32))[None, None].to(like)
         share = coarsened(share, labels.grid.spacing, grid.spacing)
         points = affine_positions(grid.part(seen), labels.grid.part(held), matrix, like)
         found[(0, channel, *seen)] = stored(sample(share, points, padding="zeros"))[0, 0]
     return found
-
-
-def _held(boxes: Sequence[tuple[slice, ...]], own: Grid, grid: Grid) -> Box | None:
-    """The voxels (d, h, w) of the labels' own grid that hold these boxes and what they are smoothed into."""
-    if not boxes:
-        return None
-    sides = []
-    for axis, n in enumerate(own.shape):
-        reach = math.ceil(_BLURRED * max(grid.spacing[2 - axis] / own.spacing[2 - axis], 1.0))
-        first, last = min(box[axis].start for box in boxes), max(box[axis].stop for box in boxes)
-        sides.append(slice(max(first - reach, 0), min(last + reach, n)))
-    return sides[0], sides[1], sides[2]
 
 
 def _seen(held: Grid, grid: Grid, matrix: Matrix) -> Box | None:

@@ -15,17 +15,18 @@ from torch import Tensor
 
 from JointRegSegLib.fields import Box, central_difference, landings, sample, shape_of
 from JointRegSegLib.job import Similarity
+from JointRegSegLib.volumes import widened
 
 from .descent import capped
 from .pair import Pair
 from .similarity import Pull, pull_of
 
 _ONE = 255.0
-_MARGIN = 4
+_MARGIN = (4, 4, 4)
 _FEW_VOXELS = 16_000
 _LEAST = 10
 """Of 255. A network's shares below it lie everywhere; boxes that held them would hold the whole volume."""
-_SLOPE = 2
+_SLOPE = (2, 2, 2)
 """Voxels around a structure: one where its share is zero and its slope is not, and its neighbour, for that slope."""
 
 
@@ -71,7 +72,7 @@ class LabelOverlap:
         landed = landings(positions, [part.box for part in self._parts], shape_of(self._moving))
         for part, inner in zip(self._parts, landed, strict=True):
             if inner is not None:
-                box = _wider(inner, _SLOPE, positions)
+                box = widened(inner, _SLOPE, shape_of(positions))
                 rest, warped = self._compared(part, box, positions)
                 rest.mul_(counted[(..., *box)]).mul_(2.0)
                 for axis in range(3):
@@ -82,7 +83,7 @@ class LabelOverlap:
     def _compared(self, part: _Part, box: Box, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Of a part's structures in a box: fixed minus warped, and warped."""
         fixed = _float(self._fixed[(slice(None), part.channels, *box)], positions)
-        held = _wider(part.box, _MARGIN, self._moving)
+        held = widened(part.box, _MARGIN, shape_of(self._moving))
         corner = positions.new_tensor([side.start for side in held]).view(1, 3, 1, 1, 1)
         moving = _float(self._moving[(slice(None), part.channels, *held)], positions)
         warped = sample(moving, positions[(..., *box)] - corner)
@@ -131,12 +132,6 @@ def _box(shares: Tensor) -> Box | None:
             return None
         sides.append(slice(int(filled[0]), int(filled[-1]) + 1))
     return sides[0], sides[1], sides[2]
-
-
-def _wider(box: Box, by: int, like: Tensor) -> Box:
-    """The box with so many voxels more on each side, where the grid has them."""
-    d, h, w = (slice(max(s.start - by, 0), min(s.stop + by, n)) for s, n in zip(box, shape_of(like), strict=True))
-    return d, h, w
 
 
 def _float(shares: Tensor, like: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Scans, label maps, fields and affines as values, and the files they live in. No torch here."""
 
+from .boxes import Box, box_around, boxes_of_labels, widened
 from .foreground import Foreground, find_foreground, scaled_intensities
 from .grid import Grid
 from .images import read_grid
@@ -14,6 +15,7 @@ from .volume import LabelMap, Volume, present_values
 from .writing import write_label_map, write_segmentation, write_volume
 
 __all__ = [
+    "Box",
     "Foreground",
     "Grid",
     "Label",
@@ -21,6 +23,8 @@ __all__ = [
     "LabelTable",
     "Points",
     "Volume",
+    "box_around",
+    "boxes_of_labels",
     "canonical",
     "find_foreground",
     "paired",
@@ -38,6 +42,7 @@ __all__ = [
     "resample_volume_to",
     "scaled_intensities",
     "to_sitk",
+    "widened",
     "write_affine",
     "write_field",
     "write_label_map",

@@ -8,6 +8,8 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from .boxes import Box
+
 Triple = tuple[float, float, float]
 
 
@@ -84,7 +86,7 @@ class Grid:
         """The part of the lattice that begins at index `start` and has `size` voxels; may reach beyond this grid."""
         return Grid(size, self.spacing, _triple(self.to_lps(start)), self.direction)
 
-    def part(self, box: tuple[slice, slice, slice]) -> Grid:
+    def part(self, box: Box) -> Grid:
         """The part of the lattice in a box of the arrays on it, (k, j, i)."""
         k, j, i = box
         return self.box((i.start, j.start, k.start), (i.stop - i.start, j.stop - j.start, k.stop - k.start))
