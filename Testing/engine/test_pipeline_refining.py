@@ -69,21 +69,23 @@ def test_corrected_structures_stay_exactly_as_they_were_left(refined: tuple[Told
     assert np.array_equal(array[there], edited[there])
 
 
-def _together(found: np.ndarray, truth: np.ndarray) -> float:
-    """Dice of all other structures pooled: most have some dozens of voxels, and single ones decide a mean of theirs."""
-    theirs, ours = (np.where(np.isin(array, (0, *_CORRECTED)), 0, array) for array in (truth, found))
-    return float(2 * ((ours == theirs) & (theirs > 0)).sum() / ((ours > 0).sum() + (theirs > 0).sum()))
-
-
-def test_the_others_hardly_lose_and_nothing_folds(
-    told: Told, files: PhantomFiles, refined: tuple[Told, np.ndarray]
-) -> None:
-    truth = read_label_map(files.target_labels).array
-    before, after = (_together(_labels(run).array, truth) for run in (told, refined[0]))
-    assert after > before - 0.01
-    measures = {m.key: m.value for m in refined[0].result.quality.measures}
-    assert measures["folding_percent"] == 0.0
-    assert measures["inverse_error_mean"] < 0.1
+def test_the_others_do_not_lose_and_nothing_folds(tmp_path: Path) -> None:
+    """In the mean over phantoms of several sizes: most structures have some dozens of voxels, which rounding moves."""
+    gains = []
+    for size in range(40, 50, 2):
+        files = write_pair(tmp_path / f"pair{size}", size=size)
+        told = run_quietly(request_for(files, tmp_path / f"run{size}"))
+        truth = read_label_map(files.target_labels)
+        folder = tmp_path / f"refined{size}"
+        folder.mkdir()
+        _corrected(_labels(told), truth, folder / "edited.nii.gz")
+        refined = run_quietly(_request(told, files, folder))
+        before, after = (dice(_labels(run).array, truth.array) for run in (told, refined))
+        gains.append(np.mean([after[v] - before[v] for v in before if v not in _CORRECTED]))
+        measures = {m.key: m.value for m in refined.result.quality.measures}
+        assert measures["folding_percent"] == 0.0
+        assert measures["inverse_error_mean"] < 0.1
+    assert np.mean(gains) > -0.002
 
 
 def test_the_affine_is_taken_over(told: Told, refined: tuple[Told, np.ndarray]) -> None:
